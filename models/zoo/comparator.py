@@ -1,0 +1,3 @@
+"""``comparator``: under construction."""
+
+ENTRIES = ()
