@@ -1,0 +1,38 @@
+"""Float to integer and back: the only place where it happens.
+
+A prediction is made in exact integer arithmetic (sums of products of integers, each below 2⁵³, in
+float64), so that sender and receiver, CPU and GPU, any batch and any order get the same integers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class GridError(ValueError):
+    """A number that has no place on a grid."""
+
+
+EXACT = 2.0**53
+
+
+def quantise(values: Tensor, step: float) -> Tensor:
+    """round(values / step), half to even, as int64.
+
+    Raises :class:`GridError` for NaN, infinities, and magnitudes that float64 cannot hold exactly.
+    """
+    if not step > 0:
+        raise GridError(f"a step must be positive, got {step}")
+    scaled = values.double() / step
+    if not bool(torch.isfinite(scaled).all()):
+        bad = int((~torch.isfinite(scaled)).sum())
+        raise GridError(f"{bad} of {scaled.numel()} numbers are NaN or infinite; the grid holds finite ones")
+    if scaled.numel() and float(scaled.abs().max()) >= EXACT:
+        raise GridError(f"step {step:g} is too fine for numbers up to {float(values.abs().max()):g}")
+    return scaled.round().long()
+
+
+def restore(integers: Tensor, step: float) -> Tensor:
+    """integers · step, float64."""
+    return integers.double() * step

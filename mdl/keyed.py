@@ -1,0 +1,120 @@
+"""Streams of integers that each belong to a key: a part (values) or a coordinate (residuals).
+
+One tally counts the pairs (key, symbol). Its length is the shortest of three ways to share codes: one
+for all (``pooled``), one per class of keys with like spread (``classes``; the class of each key is sent),
+one per key (``separate``). The choice is paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .lengths import Floats
+from .streams import CHOICE_BITS, Frozen, StreamCode, shortest
+from .tally import Histogram, Ints
+
+WIDTH = 2**33  # a symbol lies within ±WIDTH/2, a key below 2^30
+MOST_SEPARATE = 256
+
+
+class SymbolError(ValueError):
+    """An integer too large for the tally: the step is far too fine for the data."""
+
+
+def pair(keys: object, symbols: object) -> object:
+    """One integer for each pair; numpy or torch, on the device where they are."""
+    low, high = symbols.min(), symbols.max()  # type: ignore[attr-defined]
+    if max(abs(int(low)), abs(int(high))) >= WIDTH // 2:
+        raise SymbolError(f"an integer of {int(high)} steps needs a coarser step (at most {WIDTH // 2})")
+    return keys * WIDTH + (symbols + WIDTH // 2)  # type: ignore[operator]
+
+
+def keyed(keys: object, symbols: object) -> Histogram:
+    """The tally of pairs; empty input gives the empty tally."""
+    if not len(symbols):  # type: ignore[arg-type]
+        return Histogram()
+    return Histogram.of(pair(keys, symbols))
+
+
+def split(tally: Histogram) -> tuple[Ints, Ints]:
+    """Keys and symbols of a tally of pairs."""
+    return tally.symbols // WIDTH, tally.symbols % WIDTH - WIDTH // 2
+
+
+def pooled(tally: Histogram) -> Histogram:
+    """The tally of the symbols alone."""
+    return _merge(split(tally)[1], tally.counts)
+
+
+def _merge(symbols: Ints, counts: Ints) -> Histogram:
+    unique, where = np.unique(symbols, return_inverse=True)
+    return Histogram(unique, np.bincount(where, counts, minlength=unique.size).astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """A way to code a keyed stream: which code each key uses, and what telling that costs."""
+
+    name: str
+    header: float
+    code_of: Ints  # key -> index into codes
+    codes: tuple[StreamCode, ...]
+
+    def bits(self, tally: Histogram) -> float:
+        """Payload bits of a keyed tally."""
+        keys, symbols = split(tally)
+        owner = self.code_of[keys] if keys.size else keys
+        groups = (_merge(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes)))
+        return sum(code.bits(group) for code, group in zip(self.codes, groups, strict=True))
+
+    def prices(self, tally: Histogram) -> Floats:
+        """Bits of each pair, where all codes are frozen."""
+        keys, symbols = split(tally)
+        prices = np.zeros(keys.size)
+        for g, code in enumerate(self.codes):
+            mine = self.code_of[keys] == g
+            if not isinstance(code, Frozen):
+                raise TypeError(f"the {code.name} code has no price per symbol")
+            prices[mine] = code.prices(symbols[mine])
+        return prices
+
+
+def sharings(tally: Histogram, keys: int, frozen: bool = False) -> Iterator[Sharing]:
+    """The ways to share codes among so many keys."""
+    owner, symbols = split(tally)
+    yield _sharing("pooled", tally, np.zeros(keys, dtype=np.int64), 0.0, frozen)
+    classes = _classes(owner, symbols, tally.counts, keys)
+    if len(np.unique(classes)) > 1:
+        told = Histogram.of(classes)
+        code = shortest(told)
+        yield _sharing("classes", tally, classes, code.header + code.bits(told), frozen)
+    if 1 < keys <= MOST_SEPARATE:
+        yield _sharing("separate", tally, np.arange(keys), 0.0, frozen)
+
+
+def _classes(owner: Ints, symbols: Ints, counts: Ints, keys: int) -> Ints:
+    """Keys by the order of magnitude of their symbols, numbered from 0 without gaps."""
+    size = np.bincount(owner, np.abs(symbols) * counts, minlength=keys)
+    seen = np.bincount(owner, counts, minlength=keys)
+    level = np.floor(np.log2(np.maximum(size / np.maximum(seen, 1), 2.0**-4))).astype(np.int64)
+    return np.unique(level, return_inverse=True)[1].astype(np.int64)
+
+
+def _sharing(name: str, tally: Histogram, code_of: Ints, told: float, frozen: bool) -> Sharing:
+    owner, symbols = split(tally)
+    group = code_of[owner] if owner.size else owner
+    codes = tuple(
+        shortest(_merge(symbols[group == g], tally.counts[group == g]), frozen=frozen)
+        for g in range(int(code_of.max(initial=0)) + 1)
+    )
+    header = CHOICE_BITS + told + sum(code.header for code in codes)
+    return Sharing(name, header, code_of, codes)
+
+
+def shortest_sharing(tally: Histogram, keys: int, frozen: bool = False) -> Sharing:
+    """The shortest way to code this keyed tally, all headers included."""
+    ways = sharings(tally, keys, frozen)
+    return min(ways, key=lambda way: (way.header + way.bits(tally), way.name))

@@ -1,0 +1,129 @@
+"""The law of an explanation: L(N), the expected bits of a message about N of the n data.
+
+    L(N) = Σ_c b_c [1 − C(n−k_c, N) / C(n, N)] + S(N)
+
+A part's b_c bits are paid when it is first used; k_c is the number of the n data that use it. S(N) is
+support, values and correction, each under the cheapest of its *linear* codes at that N (a header once and
+a mean price per datum), so the expectation is exact: linear in N however the data are drawn. Beyond n the
+data go on as they were: every part in use is paid, S stays linear. N = 1 is what must be read to
+understand one datum; L(N)/N for N → ∞ is the rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .lengths import Floats, log2_gamma
+from .tally import Ints
+
+MILESTONES = (1, 1_000, 1_000_000)
+FAR = 10**12
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One way to send a line: ``header`` bits once, then ``per_datum`` bits on average."""
+
+    name: str
+    header: float
+    per_datum: float
+
+    def at(self, N: float) -> float:
+        """Expected bits for N data."""
+        return self.header + self.per_datum * N
+
+
+@dataclass(frozen=True)
+class Point:
+    """L(N), split by what is paid; ``codes`` says which code each line uses at this N."""
+
+    N: int
+    parts: float
+    lines: dict[str, float]
+    codes: dict[str, str]
+
+    @property
+    def total(self) -> float:
+        """Bits."""
+        return self.parts + math.fsum(self.lines.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """L(N) from integer usage counts k_c over n data, part lengths b_c, and the rates of each line."""
+
+    n: int
+    part_bits: Floats
+    usage: Ints
+    preamble: float = 0.0
+    rates: dict[str, tuple[Rate, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.part_bits.shape != self.usage.shape:
+            raise ValueError(f"{self.part_bits.size} part lengths, {self.usage.size} usage counts")
+        if self.usage.size and (self.usage.min() < 0 or self.usage.max() > self.n):
+            raise ValueError(f"usage counts must lie in 0..{self.n}")
+
+    def parts(self, N: int) -> float:
+        """Expected bits of the parts that N random data use, preamble included."""
+        return self.preamble + float((self.part_bits * used(self.n, self.usage, N)).sum())
+
+    def at(self, N: int) -> Point:
+        """L(N) with its lines."""
+        if N < 1:
+            raise ValueError(f"the law starts at one datum, got N = {N}")
+        chosen = {line: min(ways, key=lambda way: way.at(N)) for line, ways in self.rates.items()}
+        lines = {line: way.at(N) for line, way in chosen.items()}
+        return Point(N, self.parts(N), lines, {line: way.name for line, way in chosen.items()})
+
+    def __call__(self, N: int) -> float:
+        """L(N) in bits."""
+        return self.at(N).total
+
+    @property
+    def rate(self) -> float:
+        """Bits per datum for N → ∞."""
+        return math.fsum(min(way.per_datum for way in ways) for ways in self.rates.values())
+
+    def crossings(self, other: Law) -> list[int]:
+        """Every N at which the shorter of the two becomes the longer: the first N on the new side."""
+        grid = _grid()
+        ahead = [self(N) <= other(N) for N in grid]
+        turns = [i for i in range(1, len(grid)) if ahead[i] != ahead[i - 1]]
+        return [_bisect(self, other, grid[i - 1], grid[i]) for i in turns]
+
+
+def used(n: int, usage: Ints, N: int) -> Floats:
+    """P(a part is used by at least one of N data), drawn without replacement from n; 0 or 1 beyond n."""
+    k = usage.astype(np.float64)
+    if n <= N:
+        return (k > 0).astype(np.float64)
+    room = n - k - N
+    ways = log2_gamma(n - k + 1) - log2_gamma(np.maximum(room, 0) + 1)
+    missed = np.exp2(ways - (log2_gamma(n + 1) - log2_gamma(n - N + 1)))
+    missed = np.where(k == 0, 1.0, np.where(room < 0, 0.0, missed))
+    return np.asarray(1.0 - np.minimum(missed, 1.0))
+
+
+def _grid() -> list[int]:
+    """Sixteen points an octave up to 10¹²: no crossing of these smooth curves falls between unseen twice."""
+    steps = np.unique(np.round(2.0 ** np.arange(0, math.log2(FAR), 1 / 16)).astype(np.int64))
+    return [int(N) for N in steps]
+
+
+def _bisect(a: Law, b: Law, low: int, high: int) -> int:
+    side = a(low) <= b(low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if (a(middle) <= b(middle)) == side else (low, middle)
+    return high
+
+
+def curve(law: Law, upto: int = 10**9, points: int = 60) -> Sequence[tuple[int, float]]:
+    """(N, L(N)) on a logarithmic grid, for plots."""
+    grid = np.unique(np.round(np.geomspace(1, upto, points)).astype(np.int64))
+    return [(int(N), law(int(N))) for N in grid]

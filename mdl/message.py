@@ -1,0 +1,118 @@
+"""What an explanation offers the accountant: two small Protocols, one per setting.
+
+An explanation says *what* it sends; this package prices it. From the message alone the receiver must
+restore the target on its grid, or :class:`DoesNotDecode` is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .parts import Parts
+
+
+class DoesNotDecode(ValueError):
+    """The receiver, with the message alone, does not get the target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """Active parts and their coefficients, the non-zeros of a [rows, parts] matrix in row order."""
+
+    row: Tensor
+    part: Tensor
+    value: Tensor
+    rows: int
+    parts: int
+
+    @classmethod
+    def dense(cls, coefficients: Tensor) -> Code:
+        """From a matrix [rows, parts]; zeros are inactive."""
+        row, part = coefficients.nonzero(as_tuple=True)
+        return cls(row, part, coefficients[row, part], *coefficients.shape)
+
+    def keep(self, which: Tensor) -> Code:
+        """The entries selected by a Boolean mask."""
+        return Code(self.row[which], self.part[which], self.value[which], self.rows, self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """x̂ = bias + Σ_c a_c rows[c]. ``rows`` [parts, d], or None for the identity (the neuron basis)."""
+
+    rows: Tensor | None
+    bias: Tensor
+
+    @property
+    def width(self) -> int:
+        """d, the number of coordinates at the site."""
+        return int(self.bias.shape[0])
+
+    @property
+    def parts(self) -> int:
+        """How many rows there are."""
+        return self.width if self.rows is None else int(self.rows.shape[0])
+
+
+class SiteExplanation(Protocol):
+    """An explanation of activations at a site by a dictionary."""
+
+    @property
+    def kind(self) -> str:
+        """neurons, pca, sae …"""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    def dictionary(self) -> Dictionary:
+        """The rows that the receiver needs."""
+
+    def code(self, x: Tensor) -> Code:
+        """The coefficients of activations [rows, d]."""
+
+    def recipe(self) -> dict[str, object]:
+        """How it was made, so that a report can be made again."""
+
+
+class MechanismExplanation(Protocol):
+    """An explanation of how inputs become outputs, by parts that are active or not on each datum."""
+
+    @property
+    def kind(self) -> str:
+        """network, neurons, sae, circuit, components, lookup …"""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def donor(self) -> str:
+        """What replaces inactive parts: zero, mean, resample."""
+
+    def parts(self) -> Parts:
+        """All parts, at full precision."""
+
+    def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Which parts each position of each datum needs: Boolean [data, positions, parts]."""
+
+    def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
+        """The outputs [data, …] that the receiver computes from inputs, restored parts and support."""
+
+    def recipe(self) -> dict[str, object]:
+        """How it was made, so that a report can be made again."""
+
+
+def check_code(code: Code, parts: int, rows: int) -> None:
+    """A code must be about these parts and rows, and ascend by row."""
+    if (code.rows, code.parts) != (rows, parts):
+        raise DoesNotDecode(
+            f"a code of {code.rows} rows × {code.parts} parts came, {rows} × {parts} was expected"
+        )
+    if len(code.row) and bool((torch.diff(code.row) < 0).any()):
+        raise DoesNotDecode("the entries of a code must ascend by row")

@@ -1,0 +1,162 @@
+"""The site setting: how shortly can the activations at a site be told?
+
+Message: the dictionary; per row the active set and its integer coefficients; the correction. The receiver
+knows nothing (target ``activations``) or the network after the site (target ``outputs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .grid import EXACT, GridError, quantise
+from .keyed import keyed
+from .message import Code, DoesNotDecode, SiteExplanation, check_code
+from .parts import Parts, PartTensor, SentParts, send_parts, step_exponent, whole
+from .tally import Histogram, Usage
+from .target import CorrectionTally, ResidualTally, Target, residuals
+
+CHUNK = 2048  # rows in one canonical pass
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What the sender may choose: bits of a dictionary entry, and the value step 2^(half_octaves/2) delta."""
+
+    precision: int
+    half_octaves: int
+
+
+class Channel:
+    """A dictionary on its grid: both ends of the wire.
+
+    Rows are sent at unit norm (their norms go into the coefficients), so that one step does equal damage in
+    every part. x̂ = scale · Σ_c v_c W_c + bias with integers v, W: the sum is exact in float64.
+    """
+
+    def __init__(self, explanation: SiteExplanation, delta: float, knobs: Knobs) -> None:
+        self.explanation, self.delta, self.knobs = explanation, delta, knobs
+        dictionary = explanation.dictionary()
+        self.parts, self.width = dictionary.parts, dictionary.width
+        self.step = delta * 2.0 ** (knobs.half_octaves / 2)
+        self.norm = torch.ones(self.parts, dtype=torch.float64)
+        tensors = [whole("bias", dictionary.bias.double().cpu(), self.parts)]
+        if dictionary.rows is not None:
+            rows = dictionary.rows.double().cpu()
+            norm = rows.norm(dim=1)
+            self.norm = torch.where(norm > 0, norm, torch.ones_like(norm))
+            tensors.append(PartTensor("rows", rows / self.norm[:, None], torch.arange(self.parts)))
+        self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision)
+        self.bias = self.sent.restored["bias"][0]
+        self._integer_rows(dictionary.rows is None)
+
+    def _integer_rows(self, identity: bool) -> None:
+        self.rows, self.scale = None, self.step
+        if not identity:
+            restored = self.sent.restored["rows"]
+            exponent = step_exponent(restored, self.knobs.precision) if restored.any() else 0
+            self.rows, self.scale = restored * 2.0**-exponent, self.step * 2.0**exponent
+
+    def to(self, device: torch.device) -> Channel:
+        """Move the tables to a device."""
+        self.norm, self.bias = self.norm.to(device), self.bias.to(device)
+        self.rows = self.rows.to(device) if self.rows is not None else None
+        return self
+
+    def integers(self, x: Tensor) -> Code:
+        """Quantised coefficients of x [rows, d]; those that round to zero are not active."""
+        code = self.explanation.code(x)
+        check_code(code, self.parts, len(x))
+        value = quantise(code.value.double() * self.norm[code.part], self.step)
+        rounded = Code(code.row, code.part, value, code.rows, code.parts)
+        return rounded.keep(value != 0)
+
+    def predict(self, code: Code) -> Tensor:
+        """x̂ [rows, d] float64 from integers alone, the same on every machine."""
+        if self.rows is None:
+            total = torch.zeros(code.rows, self.width, dtype=torch.float64, device=code.value.device)
+            total[code.row, code.part] = code.value.double()
+        else:
+            total = _weighted_sum(code, self.rows)
+        if total.numel() and float(total.abs().max()) >= EXACT:
+            raise GridError(
+                "coefficients times dictionary exceed 2^53 steps: use a coarser precision or delta"
+            )
+        return total * self.scale + self.bias
+
+    def restore(self, code: Code, residual: Tensor) -> Tensor:
+        """The receiver: target integers [rows, d] from the message."""
+        return quantise(self.predict(code), self.delta) + residual
+
+
+def _weighted_sum(code: Code, rows: Tensor) -> Tensor:
+    counts = torch.bincount(code.row, minlength=code.rows)
+    offsets = torch.cumsum(counts, 0) - counts
+    return torch.nn.functional.embedding_bag(
+        code.part, rows, offsets, mode="sum", per_sample_weights=code.value.double()
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SiteTally:
+    """Everything the ledger of a site message is a function of; tallies add."""
+
+    usage: Usage
+    values: Histogram
+    correction: CorrectionTally
+
+    def __add__(self, other: SiteTally) -> SiteTally:
+        return SiteTally(
+            self.usage + other.usage, self.values + other.values, self.correction + other.correction
+        )
+
+
+Downstream = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+"""(x̂ [rows, d], which rows) → outputs predicted from x̂ and the model's own outputs."""
+
+
+def tally_rows(
+    channel: Channel, x: Tensor, where: slice, target: Target, downstream: Downstream | None
+) -> SiteTally:
+    """Send one chunk of rows, check that it arrives, and tally it."""
+    code = channel.integers(x)
+    usage = _usage(code)
+    values = keyed(code.part, code.value)
+    predicted = channel.predict(code)
+    if downstream is not None:
+        return SiteTally(usage, values, target.compare(*downstream(predicted, where)))
+    wanted = quantise(x, channel.delta)
+    residual = wanted - quantise(predicted, channel.delta)
+    if not torch.equal(_receive_backwards(channel, code, residual), wanted):
+        raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
+    return SiteTally(usage, values, residuals(residual, wanted))
+
+
+def _usage(code: Code) -> Usage:
+    counts = torch.bincount(code.part, minlength=code.parts).cpu().numpy()
+    return Usage(counts, code.rows, Histogram.of(torch.bincount(code.row, minlength=code.rows)))
+
+
+def _receive_backwards(channel: Channel, code: Code, residual: Tensor) -> Tensor:
+    """Decode with the rows in reverse: the result must not depend on the company a row keeps."""
+    mirrored = Code(
+        (code.rows - 1 - code.row).flip(0), code.part.flip(0), code.value.flip(0), code.rows, code.parts
+    )
+    return channel.restore(mirrored, residual.flip(0)).flip(0)
+
+
+def chunks(rows: int, positions: int, blocks: int) -> Iterator[tuple[int, slice]]:
+    """(block, rows) in canonical chunks of whole data; blocks are contiguous and nearly equal."""
+    data = rows // positions
+    blocks = max(1, min(blocks, data))
+    per_chunk = max(1, CHUNK // positions)
+    for block in range(blocks):
+        start, stop = block * data // blocks, (block + 1) * data // blocks
+        for first in range(start, stop, per_chunk):
+            yield block, slice(first * positions, min(first + per_chunk, stop) * positions)
+
+
+__all__ = ["Channel", "Downstream", "Knobs", "ResidualTally", "SiteTally", "chunks", "tally_rows"]

@@ -1,0 +1,186 @@
+"""Targets: what the receiver must be able to restore, and what correcting a prediction costs.
+
+- :class:`GridTarget`: every coordinate to a grid of step delta; the correction is an integer residual;
+- :class:`CategoricalTarget`: the model's output distribution; the correction is KL(p_M ‖ q_E) in bits, the
+  expected extra cost of coding the model's outputs with the explanation's prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .grid import quantise
+from .keyed import keyed, sharings, shortest_sharing
+from .law import Rate
+from .ledger import Line
+from .lengths import Floats, kt_bernoulli
+from .tally import Histogram
+
+
+class CorrectionTally(Protocol):
+    """Sufficient statistics of a correction: they add, and have a length."""
+
+    def __add__(self, other: CorrectionTally) -> CorrectionTally: ...
+
+    def lines(self) -> list[Line]:
+        """What the correction costs on the data that were tallied."""
+
+    def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
+        """Linear codes of the correction, per datum."""
+
+    def shares(self, blocks: list[CorrectionTally]) -> Floats:
+        """How the bits fall on blocks of the data."""
+
+
+class Target(Protocol):
+    """What a message must restore."""
+
+    @property
+    def delta(self) -> float | None:
+        """The step of the grid, where there is one."""
+
+    def compare(self, predicted: Tensor, truth: Tensor) -> CorrectionTally:
+        """Tally what has to be sent so that the receiver, who has ``predicted``, gets ``truth``."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualTally:
+    """Residuals by coordinate, and the integer moments behind the fraction of variance unexplained."""
+
+    residuals: Histogram
+    width: int
+    rows: int
+    square_error: int
+    sums: tuple[int, ...]
+    squares: int
+
+    def __add__(self, other: CorrectionTally) -> ResidualTally:
+        assert isinstance(other, ResidualTally)
+        return ResidualTally(
+            self.residuals + other.residuals,
+            self.width,
+            self.rows + other.rows,
+            self.square_error + other.square_error,
+            tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
+            self.squares + other.squares,
+        )
+
+    @property
+    def fvu(self) -> float:
+        """Fraction of variance unexplained, about the mean, on the grid."""
+        variance = self.squares - sum(s * s for s in self.sums) / max(self.rows, 1)
+        return self.square_error / variance if variance > 0 else math.nan
+
+    def lines(self) -> list[Line]:
+        """One line: the residual under the shortest sharing of stream codes."""
+        way = shortest_sharing(self.residuals, self.width)
+        codes = "+".join(sorted({code.name for code in way.codes}))
+        bits = way.header + way.bits(self.residuals)
+        return [Line("residual", "correction", f"{way.name}: {codes}", bits, way.header)]
+
+    def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
+        """Frozen codes: linear in the data."""
+        ways = sharings(self.residuals, self.width, frozen=True)
+        return {"residual": tuple(Rate(w.name, w.header, w.bits(self.residuals) / data) for w in ways)}
+
+    def shares(self, blocks: list[CorrectionTally]) -> Floats:
+        """Bits of each block under the frozen code of all."""
+        way = shortest_sharing(self.residuals, self.width, frozen=True)
+        return np.array([way.bits(b.residuals) for b in blocks if isinstance(b, ResidualTally)])
+
+
+@dataclass(frozen=True)
+class GridTarget:
+    """Every coordinate to a grid of step ``delta``."""
+
+    delta: float
+
+    def compare(self, predicted: Tensor, truth: Tensor) -> ResidualTally:
+        """``predicted`` and ``truth`` [rows, d], real numbers."""
+        wanted = quantise(truth, self.delta).flatten(0, -2)
+        return residuals(wanted - quantise(predicted, self.delta).flatten(0, -2), wanted)
+
+
+def residuals(residual: Tensor, wanted: Tensor) -> ResidualTally:
+    """The tally of integer residuals [rows, d] of wanted integers [rows, d]."""
+    rows, width = residual.shape
+    keys = torch.arange(width, device=residual.device).expand(rows, width)
+    sums = [int(s) for s in wanted.sum(0).cpu()]
+    square = (residual.double() ** 2).sum(0).cpu(), (wanted.double() ** 2).sum(0).cpu()
+    error, power = (int(sum(map(int, s.tolist()))) for s in square)
+    return ResidualTally(keyed(keys.flatten(), residual.flatten()), width, rows, error, tuple(sums), power)
+
+
+MICRO = 2**20  # KL is tallied in integers of 2⁻²⁰ bits, so that sums do not depend on order
+
+
+@dataclass(frozen=True)
+class DivergenceTally:
+    """Σ KL in 2⁻²⁰ bits over the rows where it is finite, and how many rows are not."""
+
+    outcomes: int
+    rows: int = 0
+    finite: int = 0
+    infinite: int = 0
+    extra: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: CorrectionTally) -> DivergenceTally:
+        assert isinstance(other, DivergenceTally)
+        return DivergenceTally(
+            self.outcomes, self.rows + other.rows, self.finite + other.finite, self.infinite + other.infinite
+        )
+
+    @property
+    def kl(self) -> float:
+        """Mean KL in bits per row; inf where any row is infinite."""
+        return math.inf if self.infinite else self.finite / MICRO / max(self.rows, 1)
+
+    @property
+    def bits(self) -> float:
+        """Finite code: KL where finite; a flag per row and the raw output where not."""
+        if not self.infinite:
+            return self.finite / MICRO
+        flags = float(kt_bernoulli(self.infinite, self.rows))
+        return self.finite / MICRO + flags + self.infinite * math.log2(self.outcomes)
+
+    def lines(self) -> list[Line]:
+        """One line, an estimate: KL is an expectation."""
+        code = "KL" if not self.infinite else f"KL, {self.infinite} rows infinite: flag and raw output"
+        return [Line("divergence", "correction", code, self.bits, 0.0, "estimate")]
+
+    def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
+        """Linear in the data."""
+        return {"divergence": (Rate("KL", 0.0, self.bits / data),)}
+
+    def shares(self, blocks: list[CorrectionTally]) -> Floats:
+        """KL of each block."""
+        return np.array([b.bits for b in blocks if isinstance(b, DivergenceTally)])
+
+
+@dataclass(frozen=True)
+class CategoricalTarget:
+    """The model's distribution over outcomes, given by logits [rows, outcomes]."""
+
+    delta: None = None
+
+    def compare(self, predicted: Tensor, truth: Tensor) -> DivergenceTally:
+        """KL(truth ‖ predicted) of every row; −inf logits are outcomes of probability 0."""
+        bits = kl_bits(truth.flatten(0, -2), predicted.flatten(0, -2))
+        finite = torch.isfinite(bits)
+        micro = (bits[finite] * MICRO).round().long().sum()
+        lost = int((~finite).sum())
+        return DivergenceTally(int(truth.shape[-1]), len(bits), int(micro), lost)
+
+
+def kl_bits(p_logits: Tensor, q_logits: Tensor) -> Tensor:
+    """KL(p ‖ q) in bits of every row of logits [rows, outcomes], float64; inf where q gives 0 and p not."""
+    log_p, log_q = p_logits.double().log_softmax(-1), q_logits.double().log_softmax(-1)
+    p = log_p.exp()
+    terms = torch.where(p > 0, p * (log_p - log_q), torch.zeros_like(p))
+    return terms.sum(-1).clamp_min(0) / math.log(2)
