@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from .architectures import build, describe
@@ -50,7 +50,8 @@ def write_safetensors(tensors: dict[str, Tensor], metadata: dict[str, str], path
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata)
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        unfinished.write_bytes(serialise(plain, metadata))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
