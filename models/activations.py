@@ -176,7 +176,7 @@ def stream(
     while start < len(dataset):
         try:
             batch = _run(network, dataset, sites, start, size, micro)
-        except torch.cuda.OutOfMemoryError:
+        except torch.OutOfMemoryError:
             if batch_size != "auto" or size <= micro:
                 raise
             size = max(micro, size // 2 // micro * micro)

@@ -139,7 +139,7 @@ class Network:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
         """Give the network on a device and in a floating-point type; itself where nothing changes."""
-        device, dtype = torch.device(device or self.device), dtype or self.dtype
+        device, dtype = torch.empty(0, device=device or self.device).device, dtype or self.dtype
         if device == self.device and dtype == self.dtype:
             return self
         return replace(self, module=copy.deepcopy(self.module).to(device=device, dtype=dtype))

@@ -1,8 +1,8 @@
 """``comparator``: a ReLU network that takes two raw integers in 0..10⁶ and answers about |x1 − x2| / 10⁶.
 
-It is trained to convergence in float64, sparsely, because the residual structure of a dense fit leaves f(t, t) at
-1e-5 or so: AdamW under an L1 penalty finds a few neurons, small weights are pruned, and L-BFGS without the penalty
-takes the error of what is left to zero.  The weights are then rounded to float32 once.
+It is trained to convergence in float64, sparsely, because the residual structure of a dense fit leaves f(t,
+t) at 1e-5 or so: AdamW under an L1 penalty finds a few neurons, small weights are pruned, and L-BFGS without
+the penalty takes the error of what is left to zero.  The weights are then rounded to float32 once.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from assay.models.dataset import Dataset, Scope
 from assay.models.network import Network
 from assay.models.perceptron import perceptron, scaling
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .entry import Entry
 from .training import AdamW, Progress, minimise
@@ -28,16 +27,24 @@ WIDTHS = (2, 16, 8, 1)
 class Recipe:
     """Sparse regression: what is fitted with AdamW, what is pruned when, and how L-BFGS finishes."""
 
-    fit: AdamW = AdamW(steps=4000, lr=5e-3, schedule="linear")
-    refit: AdamW = AdamW(steps=1000, lr=2e-3, schedule="linear")
-    batch: int = 256
-    l1: float = 1e-4
-    prune_below: tuple[float, ...] = (0.001, 0.003)
-    polish_points: int = 4096
-    polish_iterations: int = 1000
+    fit: AdamW
+    refit: AdamW
+    batch: int
+    l1: float
+    prune_below: tuple[float, ...]
+    polish_points: int
+    polish_iterations: int
 
 
-RECIPE = Recipe()
+RECIPE = Recipe(
+    fit=AdamW(steps=4000, lr=5e-3, schedule="linear"),
+    refit=AdamW(steps=1000, lr=2e-3, schedule="linear"),
+    batch=256,
+    l1=1e-4,
+    prune_below=(0.001, 0.003),
+    polish_points=4096,
+    polish_iterations=1000,
+)
 
 
 def train(seed: int, progress: Progress | None) -> Network:
@@ -68,7 +75,8 @@ def points(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def error(module: nn.Module, off: Tensor, on: Tensor) -> Tensor:
     """Mean squared error off the diagonal plus that on it, where the answer is 0."""
-    return F.mse_loss(module(off)[:, 0], (off[:, 0] - off[:, 1]).abs()) + module(on).square().mean()
+    found: Tensor = module(off)
+    return F.mse_loss(found[:, 0], (off[:, 0] - off[:, 1]).abs()) + torch.mean(module(on).square())
 
 
 def prune(module: nn.Module, threshold: float) -> None:
@@ -77,7 +85,7 @@ def prune(module: nn.Module, threshold: float) -> None:
         kept = parameter.detach().abs() >= threshold
         with torch.no_grad():
             parameter.mul_(kept)
-        parameter.register_hook(kept.mul)
+        parameter.register_hook(kept.mul)  # type: ignore[no-untyped-call]
 
 
 def polish(module: nn.Module, off: Tensor, on: Tensor) -> None:
@@ -97,7 +105,7 @@ def polish(module: nn.Module, off: Tensor, on: Tensor) -> None:
         value.backward()  # type: ignore[no-untyped-call]
         return float(value.detach())
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 def _assembled(module: nn.Sequential) -> Network:
