@@ -90,8 +90,7 @@ class Activations:
             "dataset": self.dataset,
             "positions": self.positions,
         }
-        metadata = {"format": FORMAT, "activations": json.dumps(about)}
-        write_safetensors({"values": self.values}, metadata, path)
+        write_safetensors({"values": self.values}, {FORMAT: json.dumps(about)}, path)
 
     @classmethod
     def load(cls, path: Path | str) -> Activations:
@@ -103,8 +102,8 @@ class Activations:
         path = Path(path)
         if path.suffix == ".safetensors":
             tensors, metadata = read_safetensors(path)
-            if metadata.get("format") == FORMAT:
-                return cls(tensors["values"], **json.loads(metadata["activations"]))
+            if FORMAT in metadata:
+                return cls(tensors["values"], **json.loads(metadata[FORMAT]))
         return cls._plain(path, read_arrays(path))
 
     @classmethod
@@ -220,7 +219,7 @@ def _run(
     for site, values in found.items():
         if not bool(values.isfinite().all()) and not site.endswith("hook_attn_scores"):
             raise NotFinite(f"activations of {network.name!r} at {site!r}, data {start}..{stop - 1}", values)
-    labels = None if dataset.labels is None else dataset.labels[start:stop]
+    labels = None if dataset.labels is None else dataset.labels[start:stop].to(network.device)
     return Batch(start, inputs, labels, torch.cat([outputs for outputs, _ in runs])[:n], found)
 
 

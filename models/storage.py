@@ -19,9 +19,18 @@ from .architectures import build, describe
 from .errors import InputError
 from .network import Network
 
-__all__ = ["FORMAT", "UnreadableFile", "read_network", "read_safetensors", "save", "write_safetensors"]
+__all__ = [
+    "FORMAT",
+    "UnreadableFile",
+    "read_network",
+    "read_safetensors",
+    "save",
+    "write_safetensors",
+    "write_whole",
+]
 
 FORMAT = "assay.network/1"
+"""The one key of the metadata.  A second one would come in either order, and files would differ by chance."""
 
 
 class UnreadableFile(InputError):
@@ -42,16 +51,20 @@ def save(network: Network, path: Path | str) -> None:
         "vocabulary": network.vocabulary,
         "architecture": describe(network.module),
     }
-    write_safetensors(network.module.state_dict(), {"format": FORMAT, "network": json.dumps(about)}, path)
+    write_safetensors(network.module.state_dict(), {FORMAT: json.dumps(about)}, path)
 
 
 def write_safetensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path | str) -> None:
-    """Write tensors and metadata to a temporary file, then move it to ``path``."""
-    path = Path(path)
+    """Write tensors and metadata to a safetensors file, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_whole(Path(path), serialise(plain, metadata))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a temporary file first, which is then renamed."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        unfinished.write_bytes(serialise(plain, metadata))
+        unfinished.write_bytes(content)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -71,13 +84,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def read_network(path: Path) -> Network:
     """Read what `save` wrote.  Raises `UnreadableFile`, naming every tensor that is missing or misshapen."""
     tensors, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
-        raise UnreadableFile(
-            path,
-            f"its metadata say format {metadata.get('format')!r}, expected {FORMAT!r} (from models.save)",
-        )
+    if FORMAT not in metadata:
+        raise UnreadableFile(path, f"its metadata have no key {FORMAT!r} (is it from models.save?)")
     try:
-        about = json.loads(metadata["network"])
+        about = json.loads(metadata[FORMAT])
         return _assembled(about, tensors)
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise UnreadableFile(path, f"its description of the network does not fit: {error}") from error

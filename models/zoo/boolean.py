@@ -55,8 +55,8 @@ def data(n: int, seed: int) -> Dataset:
 def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     """Accuracy on the data and on all inputs, cross-entropy in bits, smallest margin over all inputs."""
     assert dataset.labels is not None
-    logits = network(dataset.inputs)
-    everywhere, truth = network(all_inputs()), circuit(all_inputs())
+    logits = network(dataset.inputs).cpu()
+    everywhere, truth = network(all_inputs()).cpu(), circuit(all_inputs())
     margin = (everywhere[:, 1] - everywhere[:, 0]) * (2 * truth.float() - 1)
     return {
         "accuracy": float((logits.argmax(-1) == dataset.labels).double().mean()),

@@ -44,16 +44,20 @@ def corpus(part: Literal["train", "held-out"]) -> Tensor:
     is one file in ten.
     """
     library = Path(sysconfig.get_path("stdlib"))
+    text = b"".join((library / name).read_bytes() for name in files(library) if part_of(name) == part)
+    if len(text) <= CONFIG.n_ctx:
+        raise InputError(f"no Python source under {library}; byte-lm is trained on it and tried with it")
+    return torch.frombuffer(bytearray(text), dtype=torch.uint8)
+
+
+def files(library: Path) -> list[Path]:
+    """The source files of a library, relative to it and sorted, without what `NOT_SOURCE` names."""
     names = sorted(path.relative_to(library) for path in library.rglob("*.py"))
-    chosen = [n for n in names if not NOT_SOURCE & set(n.parts[:-1]) and _part(n) == part]
-    if not chosen:
-        raise InputError(f"no Python source under {library}; byte-lm is trained on and tried with it")
-    return torch.frombuffer(
-        bytearray(b"".join((library / n).read_bytes() for n in chosen)), dtype=torch.uint8
-    )
+    return [name for name in names if not NOT_SOURCE & set(name.parts[:-1])]
 
 
-def _part(name: Path) -> str:
+def part_of(name: Path) -> Literal["train", "held-out"]:
+    """Which part a file belongs to, by its path relative to the library."""
     return "held-out" if hashlib.sha256(name.as_posix().encode()).digest()[0] < 26 else "train"
 
 
@@ -105,9 +109,7 @@ def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     bits = []
     for batch in stream(network, dataset, ()):
         assert batch.labels is not None
-        nats = F.cross_entropy(
-            batch.outputs.transpose(1, 2), batch.labels.to(batch.outputs.device), reduction="none"
-        )
+        nats = F.cross_entropy(batch.outputs.transpose(1, 2), batch.labels, reduction="none")
         bits.append(nats.double().cpu() / math.log(2))
     all_bits = torch.cat(bits)
     half = all_bits.shape[1] // 2
@@ -125,7 +127,8 @@ ENTRIES = (
             **dataclasses.asdict(RECIPE),
             "batch": BATCH,
             "n_ctx": CONFIG.n_ctx,
-            "text": "*.py of Python 3.11's standard library without tests, encodings and pydoc_data",
+            "text": "*.py of the standard library of the Python that trains, without "
+            + ", ".join(sorted(NOT_SOURCE)),
             "held_out_rule": "files whose path's SHA-256 begins with a byte below 26",
             "loss": "cross-entropy of the next byte",
         },

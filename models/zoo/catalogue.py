@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
+import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -15,7 +15,7 @@ import torch
 from assay.models.dataset import Dataset
 from assay.models.errors import InputError
 from assay.models.network import Network
-from assay.models.storage import read_network, save
+from assay.models.storage import read_network, save, write_whole
 
 from . import boolean, byte_lm, comparator, digits, max_of_k, resid_mlp, tms
 from .entry import Entry
@@ -77,28 +77,43 @@ def train(name: str, seed: int | None = None, progress: Progress | None = None) 
     return chosen.train(chosen.seed if seed is None else seed, progress)
 
 
-def export(name: str, folder: Path, network: Network | None = None, seconds: float | None = None) -> Path:
-    """Write weights and card of a network, by default the shipped one; gives the path of the weights."""
-    network = network or load(name)
+def export(
+    name: str,
+    folder: Path,
+    network: Network | None = None,
+    seed: int | None = None,
+    seconds: float | None = None,
+) -> Path:
+    """Write weights and card into a folder; gives the path of the weights.
+
+    Without a network these are the shipped files.  A network that was trained anew gets a card of its own,
+    with figures on fresh data, the seed (by default that of the shipped weights) and the seconds it took.
+    """
     path = folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
+    if network is None:
+        save(load(name), path)
+        write_whole(path.with_suffix(".json"), _shipped(name, ".json").read_bytes())
+        return path
+    text = json.dumps(_card(entry(name), network, seed, seconds), indent=2, ensure_ascii=False) + "\n"
     save(network, path)
-    text = json.dumps(_card(entry(name), network, seconds), indent=2) + "\n"
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path.with_suffix(".json"))
+    write_whole(path.with_suffix(".json"), text.encode())
     return path
 
 
-def _card(entry: Entry, network: Network, seconds: float | None) -> dict[str, Any]:
+def _card(entry: Entry, network: Network, seed: int | None, seconds: float | None) -> dict[str, Any]:
     dataset = entry.data(entry.card_data, CARD_SEED)
     return {
         "name": entry.name,
         "about": entry.about,
         "parameters": sum(p.numel() for p in network.parameters().values()),
         "digest": network.digest,
-        "recipe": {"seed": entry.seed, **entry.recipe},
-        "trained": {"torch": torch.__version__, "seconds": seconds and round(seconds)},
+        "recipe": {"seed": entry.seed if seed is None else seed, **entry.recipe},
+        "trained": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "seconds": None if seconds is None else round(seconds),
+        },
         "held_out": {"n": len(dataset), "seed": CARD_SEED, "scope": vars(dataset.scope)},
         "figures": entry.measure(network, dataset),
     }

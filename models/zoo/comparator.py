@@ -1,8 +1,8 @@
 """``comparator``: a ReLU network that takes two raw integers in 0..10⁶ and answers about |x1 − x2| / 10⁶.
 
-It is trained to convergence in float64, sparsely, because the residual structure of a dense fit leaves f(t,
-t) at 1e-5 or so: AdamW under an L1 penalty finds a few neurons, small weights are pruned, and L-BFGS without
-the penalty takes the error of what is left to zero.  The weights are then rounded to float32 once.
+It is trained to convergence in float64, and sparsely, because a dense fit stops at |f(t, t)| of 1e-5 or so:
+AdamW under an L1 penalty finds a few neurons, small weights are pruned, and L-BFGS without the penalty takes
+the error of what is left to zero.  The weights are then rounded to float32 once.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def data(n: int, seed: int) -> Dataset:
 def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     """Largest error on the data, largest |f(t, t)| over all t, and the parameters that are not zero."""
     assert dataset.labels is not None
-    off = (network(dataset.inputs) - dataset.labels).abs().max()
+    off = (network(dataset.inputs).cpu() - dataset.labels).abs().max()
     on = network(torch.arange(LARGEST + 1)[:, None].expand(-1, 2)).abs().max()
     kept = sum(int((p != 0).sum()) for p in network.parameters().values())
     return {"largest_error": float(off), "largest_on_diagonal": float(on), "non_zero_parameters": float(kept)}

@@ -64,7 +64,7 @@ def data(n: int, seed: int, k: int = 4, v: int = 64) -> Dataset:
 def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     """Accuracy, and cross-entropy in bits."""
     assert dataset.labels is not None
-    logits = network(dataset.inputs)
+    logits = network(dataset.inputs).cpu()
     right = (logits.argmax(-1) == dataset.labels).double().mean()
     bits = F.cross_entropy(logits, dataset.labels) / math.log(2)
     return {"accuracy": float(right), "cross_entropy_bits": float(bits)}

@@ -81,8 +81,8 @@ def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     Non-orthogonal embedding rows set a floor that no ReLU lifts: .00033 at these sizes.
     """
     assert dataset.labels is not None
-    error = F.mse_loss(network(dataset.inputs), dataset.labels)
-    read_out = network.patched(dataset.inputs, {"hook_mlp_out": torch.zeros_like})
+    error = F.mse_loss(network(dataset.inputs).cpu(), dataset.labels)
+    read_out = network.patched(dataset.inputs, {"hook_mlp_out": torch.zeros_like}).cpu()
     best = (read_out * dataset.labels).sum() / read_out.square().sum()
     return {
         "mse": float(error),

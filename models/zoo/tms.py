@@ -57,7 +57,7 @@ def data(config: SuperpositionConfig, n: int, seed: int) -> Dataset:
 def measure(network: Network, dataset: Dataset) -> dict[str, float]:
     """Mean squared error, and its ratio to the labels' mean square."""
     assert dataset.labels is not None
-    error = F.mse_loss(network(dataset.inputs), dataset.labels)
+    error = F.mse_loss(network(dataset.inputs).cpu(), dataset.labels)
     return {"mse": float(error), "relative_mse": float(error / dataset.labels.square().mean())}
 
 

@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from assay.models import Dataset, Network, Scope, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_vocab=50, n_ctx=12, d_mlp=32)

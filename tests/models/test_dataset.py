@@ -2,10 +2,9 @@ import hashlib
 
 import pytest
 import torch
+from assay.models import Dataset, InputError, Scope
 from hypothesis import given
 from hypothesis import strategies as st
-
-from assay.models import Dataset, InputError, Scope
 
 SCOPE = Scope("none", "uniform")
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch import nn
-
 from assay.models.zoo import AdamW, minimise
+from torch import nn
 
 
 def test_schedules_begin_and_end_where_they_should():

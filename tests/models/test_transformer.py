@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
-
 from assay.models import Transformer, TransformerConfig
+from torch.nn import functional as F
 
 CONFIG = TransformerConfig(n_layers=2, d_model=12, n_heads=3, d_head=5, d_vocab=20, n_ctx=7, d_mlp=9)
 

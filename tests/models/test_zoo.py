@@ -1,15 +1,20 @@
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
-
 from assay.models import InputError, collect, load, load_dataset, zoo
 from assay.models.zoo import boolean, byte_lm, comparator, max_of_k
 
 SMALL = [name for name in zoo.names() if name != "byte-lm"]
 N = {"digits": 360, "resid-mlp": 16384}
-SLACK = {"accuracy": 0.003, "cross_entropy_bits": 0.01}
+SLACK = {
+    "accuracy": 0.003,
+    "cross_entropy_bits": 0.01,
+    "largest_error": 2e-7,
+    "largest_on_diagonal": 2e-7,
+}
 """What fresh data may change in a figure, beside one part in ten."""
 
 
@@ -128,7 +133,7 @@ def test_max_of_4_decomposes_into_the_paths_of_the_paper():
 
 def test_byte_lm_predicts_python_far_better_than_chance(tmp_path):
     source = "\n".join(
-        f"def method_{i}(self, value):\n    if value is None:\n        return self.name\n    return value + {i}\n"
+        f"def method_{i}(self, value):\n    if value is None:\n        return self.name\n    return {i}\n"
         for i in range(40)
     )
     (tmp_path / "made.py").write_text(source)
@@ -154,10 +159,14 @@ def test_byte_lm_has_activations_at_its_sites():
     assert torch.equal(data.inputs[:, 1:], data.labels[:, :-1])
 
 
-def test_the_corpus_is_split_by_file_and_has_no_tests_in_it():
-    train, held_out = byte_lm.corpus("train"), byte_lm.corpus("held-out")
-    assert 0.02 < len(held_out) / len(train) < 0.5
-    assert b"test_support" not in bytes(held_out[:1000].tolist())
+def test_the_corpus_is_split_by_file_and_has_no_tests_in_it(tmp_path):
+    for name in ("a.py", "b/c.py", "b/test/d.py", "site-packages/e.py", "b/tests/f.py", "g.txt", "test.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert [p.as_posix() for p in byte_lm.files(tmp_path)] == ["a.py", "b/c.py", "test.py"]
+    parts = [byte_lm.part_of(Path(f"package/module_{i}.py")) for i in range(2000)]
+    assert 0.07 < parts.count("held-out") / len(parts) < 0.13
+    assert len(byte_lm.corpus("held-out")) < len(byte_lm.corpus("train"))
 
 
 def test_unknown_names_and_sizes_are_refused():
@@ -173,6 +182,15 @@ def test_exporting_writes_weights_and_card(tmp_path):
     assert load(str(path)).digest == zoo.load("boolean").digest
     assert path.with_suffix(".json").exists()
     assert len(list(path.parent.iterdir())) == 2
+
+
+def test_a_network_trained_anew_gets_a_card_of_its_own(tmp_path):
+    network = zoo.train("boolean", seed=7)
+    zoo.export("boolean", tmp_path, network, seed=7, seconds=1.2)
+    card = json.loads((tmp_path / "boolean.json").read_text())
+    assert card["recipe"]["seed"] == 7
+    assert card["digest"] == network.digest != zoo.card("boolean")["digest"]
+    assert card["figures"]["accuracy_on_all_inputs"] == 1.0
 
 
 @pytest.mark.parametrize("name", ["digits", "boolean", "max-of-4", "tms-5-2", "comparator"])
