@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .lengths import Floats
-from .streams import CHOICE_BITS, Frozen, StreamCode, shortest
+from .streams import CHOICE_BITS, Frozen, StreamCode, candidates, shortest
 from .tally import Histogram, Ints
 
 WIDTH = 2**33  # a symbol lies within ±WIDTH/2, a key below 2^30
@@ -63,6 +62,11 @@ class Sharing:
     code_of: Ints  # key -> index into codes
     codes: tuple[StreamCode, ...]
 
+    @property
+    def label(self) -> str:
+        """How codes are shared, and which."""
+        return f"{self.name}: {'+'.join(sorted({code.name for code in self.codes}))}"
+
     def bits(self, tally: Histogram) -> float:
         """Payload bits of a keyed tally."""
         keys, symbols = split(tally)
@@ -70,16 +74,14 @@ class Sharing:
         groups = (_merge(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes)))
         return sum(code.bits(group) for code, group in zip(self.codes, groups, strict=True))
 
-    def prices(self, tally: Histogram) -> Floats:
-        """Bits of each pair, where all codes are frozen."""
-        keys, symbols = split(tally)
-        prices = np.zeros(keys.size)
-        for g, code in enumerate(self.codes):
-            mine = self.code_of[keys] == g
-            if not isinstance(code, Frozen):
-                raise TypeError(f"the {code.name} code has no price per symbol")
-            prices[mine] = code.prices(symbols[mine])
-        return prices
+
+def linear_sharings(tally: Histogram, keys: int) -> Iterator[Sharing]:
+    """Ways whose cost is linear in the data: for many data, and with small headers for few."""
+    yield from sharings(tally, keys, frozen=True)
+    for code in candidates(pooled(tally)):
+        if isinstance(code, Frozen):
+            header = CHOICE_BITS + code.header
+            yield Sharing("pooled", header, np.zeros(keys, dtype=np.int64), (code,))
 
 
 def sharings(tally: Histogram, keys: int, frozen: bool = False) -> Iterator[Sharing]:

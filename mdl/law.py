@@ -11,13 +11,16 @@ understand one datum; L(N)/N for N → ∞ is the rate.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from .lengths import Floats, log2_gamma
+from .parts import PartWay
 from .tally import Ints
 
 MILESTONES = (1, 1_000, 1_000_000)
@@ -54,23 +57,39 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """L(N) from integer usage counts k_c over n data, part lengths b_c, and the rates of each line."""
+    """L(N) from integer usage counts k_c over n data, the ways to code the parts, the rates of each line.
+
+    ``parts`` holds, for each tensor, its ways; their ``bits`` are b_c of the parts and of the remainder,
+    which every message pays. ``preamble`` is paid in any case.
+    """
 
     n: int
-    part_bits: Floats
     usage: Ints
+    parts: tuple[tuple[PartWay, ...], ...]
     preamble: float = 0.0
     rates: dict[str, tuple[Rate, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.part_bits.shape != self.usage.shape:
-            raise ValueError(f"{self.part_bits.size} part lengths, {self.usage.size} usage counts")
+        for way in itertools.chain.from_iterable(self.parts):
+            if way.bits.size != self.usage.size + 1:
+                raise ValueError(f"{way.bits.size} part lengths, {self.usage.size} parts and a remainder")
         if self.usage.size and (self.usage.min() < 0 or self.usage.max() > self.n):
             raise ValueError(f"usage counts must lie in 0..{self.n}")
 
-    def parts(self, N: int) -> float:
-        """Expected bits of the parts that N random data use, preamble included."""
-        return self.preamble + float((self.part_bits * used(self.n, self.usage, N)).sum())
+    @cached_property
+    def _stacked(self) -> tuple[Floats, Floats, Ints]:
+        """Headers [ways], bits [ways, parts + 1], and where each tensor's ways start."""
+        every = [way for ways in self.parts for way in ways]
+        headers = np.array([way.header for way in every])
+        starts = np.cumsum([0, *(len(ways) for ways in self.parts)])[:-1]
+        bits = np.stack([way.bits for way in every]) if every else np.zeros((0, self.usage.size + 1))
+        return headers, bits, starts.astype(np.int64)
+
+    def part_bits(self, N: int) -> float:
+        """Expected bits of the parts that N random data use: for each tensor its shortest way at this N."""
+        headers, bits, starts = self._stacked
+        costs = headers + bits @ np.append(used(self.n, self.usage, N), 1.0)
+        return self.preamble + float(np.minimum.reduceat(costs, starts).sum() if costs.size else 0.0)
 
     def at(self, N: int) -> Point:
         """L(N) with its lines."""
@@ -78,7 +97,7 @@ class Law:
             raise ValueError(f"the law starts at one datum, got N = {N}")
         chosen = {line: min(ways, key=lambda way: way.at(N)) for line, ways in self.rates.items()}
         lines = {line: way.at(N) for line, way in chosen.items()}
-        return Point(N, self.parts(N), lines, {line: way.name for line, way in chosen.items()})
+        return Point(N, self.part_bits(N), lines, {line: way.name for line, way in chosen.items()})
 
     def __call__(self, N: int) -> float:
         """L(N) in bits."""

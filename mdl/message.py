@@ -16,7 +16,7 @@ from torch import Tensor
 from .parts import Parts
 
 
-class DoesNotDecode(ValueError):
+class DoesNotDecode(ValueError):  # noqa: N818 - it is what happened
     """The receiver, with the message alone, does not get the target."""
 
 

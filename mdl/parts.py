@@ -7,15 +7,16 @@ belongs to. Parts are numbered 0..C−1; the owner C is the remainder, which is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .lengths import Floats, elias_delta, log2_binomial, signed_delta
-from .streams import Frozen, Range, StreamCode, shortest
+from .streams import Frozen, Range, candidates
 from .tally import Histogram, Ints
 
 
@@ -61,33 +62,53 @@ class Parts:
                 raise PartError(f"{tensor.name}: owners must lie in 0..{self.count}")
 
 
-def whole(name: str, values: Tensor, owner: int, mask: Tensor | None = None) -> PartTensor:
+def one_part(name: str, values: Tensor, owner: int, mask: Tensor | None = None) -> PartTensor:
     """One tensor that belongs to one part."""
     one = None if mask is None else mask[None]
     return PartTensor(name, values[None], torch.tensor([owner]), one)
 
 
 @dataclass(frozen=True, eq=False)
-class SentParts:
-    """Parts on their grids: what the receiver restores, and what each part costs.
+class PartWay:
+    """One way to code a tensor: ``header`` once, then ``bits`` [C + 1] for each part's slices."""
 
-    ``bits[c]`` is b_c; ``remainder`` and ``header`` are paid in any case.
+    name: str
+    header: float
+    bits: Floats
+
+    def total(self, used: Floats) -> float:
+        """Bits when part c is sent with probability ``used[c]``."""
+        return self.header + float(self.bits @ used)
+
+
+@dataclass(frozen=True, eq=False)
+class SentParts:
+    """Parts on their grids: what the receiver restores, and the ways to code each tensor.
+
+    Which way is taken depends on how many parts are sent; the choice is in each way's header.
     """
 
     restored: Mapping[str, Tensor]
-    bits: Floats
-    remainder: float
+    ways: tuple[tuple[PartWay, ...], ...]
     header: float
     numbers: Ints
 
-    @property
-    def preamble(self) -> float:
-        """Bits that every message pays."""
-        return self.header + self.remainder
-
     def total(self, usage: Ints) -> float:
         """Bits when the parts with positive usage are sent."""
-        return self.preamble + float(self.bits[usage > 0].sum())
+        return self.header + math.fsum(way.total(_sent(usage)) for way in self.chosen(usage))
+
+    def chosen(self, usage: Ints) -> list[PartWay]:
+        """The shortest way for each tensor."""
+        return [min(ways, key=lambda way: way.total(_sent(usage))) for ways in self.ways]
+
+    def headers(self, usage: Ints) -> float:
+        """Bits that are paid before the first number."""
+        return self.header + math.fsum(way.header for way in self.chosen(usage))
+
+
+def _sent(usage: Ints) -> Floats:
+    """1 for each part that is sent, the remainder last."""
+    return np.append(usage > 0, True).astype(np.float64)
 
 
 def send_parts(parts: Parts, precision: int) -> SentParts:
@@ -97,42 +118,67 @@ def send_parts(parts: Parts, precision: int) -> SentParts:
     """
     if not 2 <= precision <= 32:
         raise PartError(f"the precision of parts is 2 to 32 bits, got {precision}")
-    bits, numbers = np.zeros(parts.count + 1), np.zeros(parts.count + 1, dtype=np.int64)
-    header, restored = float(elias_delta(precision)), {}
+    numbers = np.zeros(parts.count + 1, dtype=np.int64)
+    restored, ways = {}, []
     for tensor in parts.tensors:
         owner = tensor.owner.cpu().numpy()
-        if tensor.values.dtype == torch.bool:
-            restored[tensor.name], price = tensor.values, _structure(tensor.values)
-        else:
-            restored[tensor.name], price, told, kept = _send_tensor(tensor, precision)
-            header += told
-            np.add.at(numbers, owner, kept)
-        np.add.at(bits, owner, price)
-    return SentParts(restored, bits[:-1], float(bits[-1]), header, numbers)
+        restored[tensor.name], priced = _send_tensor(tensor, precision)
+        ways.append(tuple(_by_part(way, owner, parts.count + 1) for way in priced))
+        np.add.at(numbers, owner, priced[0].numbers)
+    return SentParts(restored, tuple(ways), float(elias_delta(precision)), numbers)
 
 
-def _send_tensor(tensor: PartTensor, precision: int) -> tuple[Tensor, Floats, float, Ints]:
-    """Restored values, bits per slice, header bits, numbers per slice."""
+@dataclass(frozen=True, eq=False)
+class _Slices:
+    """Prices of a tensor's slices under one code."""
+
+    name: str
+    header: float
+    bits: Floats
+    numbers: Ints
+
+
+def _by_part(way: _Slices, owner: Ints, parts: int) -> PartWay:
+    return PartWay(way.name, way.header, np.bincount(owner, way.bits, minlength=parts))
+
+
+def _send_tensor(tensor: PartTensor, precision: int) -> tuple[Tensor, list[_Slices]]:
+    """Restored values, and the ways to tell them."""
+    slices = len(tensor.values)
+    if tensor.values.dtype == torch.bool:
+        flat = tensor.values.reshape(slices, -1).cpu().numpy()
+        return tensor.values, [_Slices("mask", 0.0, _structure(flat), np.zeros(slices, dtype=np.int64))]
     exponent = step_exponent(tensor.values, precision)
     integers = (tensor.values.double() * 2.0**-exponent).round()
-    flat = integers.reshape(len(integers), -1).long().cpu().numpy()
-    keep = np.ones(flat.shape, dtype=bool)
-    price = np.zeros(len(flat))
     if tensor.mask is not None:
-        keep = tensor.mask.reshape(len(flat), -1).cpu().numpy()
-        price += _structure(tensor.mask)
         integers = integers * tensor.mask
+    flat = integers.reshape(slices, -1).long().cpu().numpy()
     top = 2 ** (precision - 1) - 1
-    code = _code(flat[keep], Range(-top, top, known=True))
-    prices = np.where(keep, code.prices(flat), 0.0)
-    told = code.header + float(signed_delta(exponent))
-    return integers * 2.0**exponent, price + prices.sum(1), told, keep.sum(1)
+    ways = _ways(flat, tensor.mask, Range(-top, top, known=True), 1.0 + float(signed_delta(exponent)))
+    return integers * 2.0**exponent, ways
 
 
-def _code(symbols: Ints, known: Range) -> Frozen:
-    code: StreamCode = shortest(Histogram.of(symbols), known, frozen=True)
-    assert isinstance(code, Frozen)
-    return code
+def _ways(flat: Ints, mask: Tensor | None, known: Range, told: float) -> list[_Slices]:
+    """Slices [slices, entries] written out, or as a mask and what it keeps; ``told`` in any case."""
+    given = np.ones(flat.shape, dtype=bool) if mask is None else mask.reshape(len(flat), -1).cpu().numpy()
+    ways = list(_priced(flat, given, mask is not None, known, told))
+    if (flat[given] == 0).any():
+        ways += _priced(flat, flat != 0, True, known, told)
+    return ways
+
+
+def _priced(
+    flat: Ints, keep: NDArray[np.bool_], sparse: bool, known: Range, told: float
+) -> Iterator[_Slices]:
+    """The frozen codes of the kept entries; a sparse way pays for the mask as well."""
+    numbers = keep.sum(1)
+    structure = _structure(keep) if sparse else np.zeros(len(flat))
+    symbols, where = np.unique(flat, return_inverse=True)
+    for code in candidates(Histogram.of(flat[keep]), known):
+        if isinstance(code, Frozen):
+            price = np.where(keep, code.prices(symbols)[where.reshape(flat.shape)], 0.0)
+            name = f"{code.name}, sparse" if sparse else code.name
+            yield _Slices(name, told + code.header, structure + price.sum(1), numbers)
 
 
 def step_exponent(values: Tensor, precision: int) -> int:
@@ -144,13 +190,7 @@ def step_exponent(values: Tensor, precision: int) -> int:
     return math.ceil(math.log2(largest / (top + 0.499)))
 
 
-def _structure(mask: Tensor) -> Floats:
-    """Bits per slice of a Boolean tensor: how many are kept, and which."""
-    flat = mask.reshape(len(mask), -1).cpu().numpy()
+def _structure(flat: NDArray[np.bool_]) -> Floats:
+    """Bits per slice of a mask [slices, entries]: how many are kept, and which."""
     kept = flat.sum(1)
     return np.asarray(log2_binomial(flat.shape[1], kept) + elias_delta(kept + 1))
-
-
-def remainder(names: Sequence[str], values: Mapping[str, Tensor], count: int) -> tuple[PartTensor, ...]:
-    """The named tensors as parts that are always sent."""
-    return tuple(whole(name, values[name], count) for name in names)

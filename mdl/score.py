@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from .keyed import sharings, shortest_sharing
+from .keyed import linear_sharings, shortest_sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
 from .lengths import Floats
@@ -146,24 +146,13 @@ def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> lis
     """Parts first, then support, values and correction."""
     support = shortest_support(tally.usage)
     values = shortest_sharing(tally.values, channel.parts)
-    codes = "+".join(sorted({code.name for code in values.codes}))
     sent = channel.sent
+    grid = f"{channel.knobs.precision}-bit grid"
+    told = values.header + values.bits(tally.values)
     return [
-        Line(
-            "dictionary",
-            "parts",
-            f"{channel.knobs.precision}-bit grid",
-            sent.total(tally.usage.counts),
-            sent.preamble,
-        ),
+        Line("dictionary", "parts", grid, sent.total(tally.usage.counts), sent.headers(tally.usage.counts)),
         Line("active sets", "support", support.name, support.bits(tally.usage.n), support.header),
-        Line(
-            "coefficients",
-            "values",
-            f"{values.name}: {codes}",
-            values.header + values.bits(tally.values),
-            values.header,
-        ),
+        Line("coefficients", "values", values.label, told, values.header),
         *tally.correction.lines(),
     ]
 
@@ -171,15 +160,15 @@ def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> lis
 def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTally]) -> Score:
     tally = _sum(per_block)
     n = tally.usage.n
-    ways = list(sharings(tally.values, channel.parts, frozen=True))
+    ways = list(linear_sharings(tally.values, channel.parts))
     law = Law(
         n,
-        channel.sent.bits,
         tally.usage.counts,
-        channel.sent.preamble,
+        channel.sent.ways,
+        channel.sent.header,
         {
             "support": _support_rates(tally.usage, n),
-            "values": tuple(Rate(w.name, w.header, w.bits(tally.values) / n) for w in ways),
+            "values": tuple(Rate(w.label, w.header, w.bits(tally.values) / n) for w in ways),
             **tally.correction.rates(n),
         },
     )
@@ -341,7 +330,13 @@ def _mechanism_sum(per_block: list[MechanismTally]) -> MechanismTally:
 def _mechanism_lines(sent: SentParts, tally: MechanismTally) -> list[Line]:
     support = shortest_support(tally.rows)
     return [
-        Line("mechanism", "parts", "dyadic grid", sent.total(tally.data.counts), sent.preamble),
+        Line(
+            "mechanism",
+            "parts",
+            "dyadic grid",
+            sent.total(tally.data.counts),
+            sent.headers(tally.data.counts),
+        ),
         Line("active sets", "support", support.name, support.bits(tally.rows.n), support.header),
         *tally.correction.lines(),
     ]
@@ -353,7 +348,7 @@ def _mechanism_score(
     tally = _mechanism_sum(per_block)
     n = tally.data.n
     rates = {"support": _support_rates(tally.rows, n), **tally.correction.rates(n)}
-    law = Law(n, sent.bits, tally.data.counts, sent.preamble, rates)
+    law = Law(n, tally.data.counts, sent.ways, sent.header, rates)
     blocks = _support_shares(tally.rows, [b.rows for b in per_block])
     blocks = blocks + tally.correction.shares([b.correction for b in per_block])
     return Score(

@@ -15,7 +15,7 @@ from torch import Tensor
 from .grid import EXACT, GridError, quantise
 from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
-from .parts import Parts, PartTensor, SentParts, send_parts, step_exponent, whole
+from .parts import Parts, PartTensor, SentParts, one_part, send_parts, step_exponent
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
 
@@ -43,7 +43,7 @@ class Channel:
         self.parts, self.width = dictionary.parts, dictionary.width
         self.step = delta * 2.0 ** (knobs.half_octaves / 2)
         self.norm = torch.ones(self.parts, dtype=torch.float64)
-        tensors = [whole("bias", dictionary.bias.double().cpu(), self.parts)]
+        tensors = [one_part("bias", dictionary.bias.double().cpu(), self.parts)]
         if dictionary.rows is not None:
             rows = dictionary.rows.double().cpu()
             norm = rows.norm(dim=1)
@@ -82,9 +82,7 @@ class Channel:
         else:
             total = _weighted_sum(code, self.rows)
         if total.numel() and float(total.abs().max()) >= EXACT:
-            raise GridError(
-                "coefficients times dictionary exceed 2^53 steps: use a coarser precision or delta"
-            )
+            raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
         return total * self.scale + self.bias
 
     def restore(self, code: Code, residual: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Codes of a stream of integers: values, residuals, weights.
 
-Four families, each a prefix code over all integers of a stated range lo..hi (and beyond it, by escape):
+Six families, each a prefix code over all integers of a stated range lo..hi (the last over all integers):
 
 - ``adaptive``: KT estimator over lo..hi; what lies outside is an escape and a universal code;
 - ``laplace`` / ``gaussian``: a discretised distribution with a spike at zero, two numbers of 8 bits;
 - ``table``: the counts are sent first (Elias delta), then symbols at their exact frequencies;
-- ``raw``: log2(hi − lo + 1) bits each.
+- ``raw``: log2(hi − lo + 1) bits each;
+- ``gamma`` / ``delta``: Elias' universal codes, which need no header at all.
 
 All but the first are *frozen*: after the header every symbol has its own fixed price, so their cost is
 linear in the amount of data. :func:`shortest` takes the shortest for a tally, and pays the choice.
@@ -14,13 +15,13 @@ linear in the amount of data. :func:`shortest` takes the shortest for a tally, a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .lengths import Floats, elias_delta, kt, signed_delta
+from .lengths import Floats, elias_delta, elias_gamma, kt, signed_delta, zigzag
 from .tally import Histogram, Ints
 
 CHOICE_BITS = 3.0  # names one of the at most eight families
@@ -117,6 +118,23 @@ class Raw(Frozen):
         return np.where(self.range.holds(symbols), np.log2(self.range.size), np.inf)
 
 
+@dataclass(frozen=True)
+class Universal(Frozen):
+    """Elias' gamma or delta code of zigzag(x) + 1: knows nothing, not even a range."""
+
+    name: str
+
+    @property
+    def header(self) -> float:
+        """The family alone."""
+        return CHOICE_BITS
+
+    def prices(self, symbols: Ints) -> Floats:
+        """The length of the codeword."""
+        length = elias_gamma if self.name == "gamma" else elias_delta
+        return np.asarray(length(zigzag(symbols) + 1), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Table(Frozen):
     """The counts of every integer of a range, then the symbols at their empirical frequencies."""
@@ -192,6 +210,8 @@ def candidates(tally: Histogram, within: Range | None = None) -> Iterator[Stream
         if trimmed.size <= WIDEST:
             yield Adaptive(trimmed)
     yield Raw(full)
+    yield Universal("gamma")
+    yield Universal("delta")
     if full.size <= WIDEST and tally.symbols.size:
         yield Table(full, tally)
         yield from _fitted(tally, full)
@@ -217,9 +237,20 @@ def _fitted(tally: Histogram, full: Range) -> Iterator[Discretised]:
     mean = float((size * nonzero).sum()) / weight
     square = float((size**2 * nonzero).sum()) / weight
     for name, moment in (("laplace", mean), ("gaussian", square**0.5)):
-        centre = round(8 * np.log2(max(moment, 2**-3)))
-        scales = [int(np.clip(centre + d, -64, 191)) for d in range(-6, 7)]
-        yield min((Discretised(name, s, spike, full) for s in scales), key=lambda code: code.bits(tally))
+        start = int(np.clip(round(8 * np.log2(max(moment, 2**-3))), -64, 191))
+        yield _descend(Discretised(name, start, spike, full), tally)
+
+
+def _descend(code: Discretised, tally: Histogram) -> Discretised:
+    """Move the scale while that shortens the code; the moment estimate starts close to the optimum."""
+    best, bits = code, code.bits(tally)
+    for way in (1, -1):
+        while -64 < best.scale < 191:
+            tried = replace(best, scale=best.scale + way)
+            if (cost := tried.bits(tally)) >= bits:
+                break
+            best, bits = tried, cost
+    return best
 
 
 def shortest(tally: Histogram, within: Range | None = None, frozen: bool = False) -> StreamCode:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .grid import quantise
-from .keyed import keyed, sharings, shortest_sharing
+from .keyed import keyed, linear_sharings, shortest_sharing
 from .law import Rate
 from .ledger import Line
 from .lengths import Floats, kt_bernoulli
@@ -80,14 +80,13 @@ class ResidualTally:
     def lines(self) -> list[Line]:
         """One line: the residual under the shortest sharing of stream codes."""
         way = shortest_sharing(self.residuals, self.width)
-        codes = "+".join(sorted({code.name for code in way.codes}))
         bits = way.header + way.bits(self.residuals)
-        return [Line("residual", "correction", f"{way.name}: {codes}", bits, way.header)]
+        return [Line("residual", "correction", way.label, bits, way.header)]
 
     def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
         """Frozen codes: linear in the data."""
-        ways = sharings(self.residuals, self.width, frozen=True)
-        return {"residual": tuple(Rate(w.name, w.header, w.bits(self.residuals) / data) for w in ways)}
+        ways = linear_sharings(self.residuals, self.width)
+        return {"residual": tuple(Rate(w.label, w.header, w.bits(self.residuals) / data) for w in ways)}
 
     def shares(self, blocks: list[CorrectionTally]) -> Floats:
         """Bits of each block under the frozen code of all."""

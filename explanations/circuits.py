@@ -1,0 +1,187 @@
+"""Pruned circuits: a subset of weights (edges) or of units (nodes) that is said to do the work.
+
+One part, always active: the mask is sent enumeratively, then the weights that were kept. What was pruned is
+replaced by zero (edges), or by its mean over the data, folded into biases that are sent anyway (nodes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from assay.mdl import Parts, PartTensor, one_part
+from assay.models import Intervention, Network
+from assay.models.units import unit_sites, unit_weights
+from torch import Tensor
+
+from .errors import ExplanationError
+from .rebuilt import Rebuilt, always
+
+
+class EdgeCircuit:
+    """A network with some of its weights kept (Boolean masks by name) and the others zero."""
+
+    kind = "circuit"
+    donor = "zero"
+
+    def __init__(
+        self,
+        network: Network,
+        masks: Mapping[str, Tensor],
+        name: str = "circuit",
+        about: Mapping[str, object] | None = None,
+    ) -> None:
+        own = network.parameters()
+        for weight, mask in masks.items():
+            if weight not in own or own[weight].shape != mask.shape:
+                raise ExplanationError(f"circuit: mask {weight} {tuple(mask.shape)} fits no weight")
+        self.network, self.masks, self.name, self.about = network, dict(masks), name, dict(about or {})
+        self._rebuilt = Rebuilt(network)
+
+    def parts(self) -> Parts:
+        """All weights as one part, with their masks."""
+        own = self.network.parameters().items()
+        return Parts(1, tuple(one_part(n, value, 0, self.masks.get(n)) for n, value in own))
+
+    def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Always."""
+        return always(self.network, x, 1)
+
+    def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
+        """Run the network with the kept weights."""
+        return self._rebuilt(restored)(x)
+
+    def recipe(self) -> dict[str, object]:
+        """How many edges of how many, and how they were found."""
+        kept, of = _counts(self.masks)
+        return {"kind": self.kind, "edges": kept, "of": of, **self.about}
+
+
+def _counts(masks: Mapping[str, Tensor]) -> tuple[int, int]:
+    return sum(int(mask.sum()) for mask in masks.values()), sum(mask.numel() for mask in masks.values())
+
+
+def prune_by_magnitude(network: Network, keep: float, name: str = "circuit") -> EdgeCircuit:
+    """Keep the largest ``keep`` (0..1) of all matrix entries by magnitude; vectors are kept whole."""
+    matrices = {n: v for n, v in network.parameters().items() if v.ndim > 1}
+    masks = _largest({n: value.abs() for n, value in matrices.items()}, keep)
+    return EdgeCircuit(network, masks, name, {"method": "magnitude", "keep": keep})
+
+
+def _largest(scores: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
+    """Masks of the largest fraction of all scores together."""
+    if not 0 < keep <= 1:
+        raise ExplanationError(f"circuit: keep must be in (0, 1], got {keep}")
+    every = torch.cat([score.flatten() for score in scores.values()])
+    least = every.sort(descending=True).values[max(1, round(keep * len(every))) - 1]
+    return {name: score >= least for name, score in scores.items()}
+
+
+class NodeCircuit:
+    """A transformer or MLP with some heads and neurons kept; the others stand at their mean."""
+
+    kind = "circuit"
+    donor = "mean"
+
+    def __init__(
+        self,
+        network: Network,
+        kept: Mapping[str, Tensor],
+        means: Mapping[str, Tensor],
+        name: str = "circuit",
+        about: Mapping[str, object] | None = None,
+    ) -> None:
+        self.network, self.kept, self.means = network, dict(kept), means
+        self.name, self.about = name, dict(about or {})
+        axes = {site: unit_weights(network, site) for site in self.kept}
+        self._slices = {name: (site, axis) for site, names in axes.items() for name, axis in names.items()}
+        self._rebuilt = Rebuilt(network)
+        self._source: Mapping[str, Tensor] | None = None
+        self._full: dict[str, Tensor] = {}
+
+    def parts(self) -> Parts:
+        """Which units are kept, their slices of the weights, and the rest with the means folded in."""
+        tensors: list[PartTensor] = [one_part(f"kept|{s}", kept, 0) for s, kept in self.kept.items()]
+        for name, weight in self._folded().items():
+            site, axis = self._slices.get(name, ("", 0))
+            value = weight.movedim(axis, 0)[self.kept[site]] if site else weight
+            tensors.append(one_part(name, value, 0))
+        return Parts(1, tuple(tensors))
+
+    def _folded(self) -> dict[str, Tensor]:
+        """Parameters, with what the pruned units write on average added to the bias behind them."""
+        own = self.network.parameters()
+        for site, kept in self.kept.items():
+            prefix = site.rpartition(".")[0]
+            writes, bias = ("W_O", "b_O") if site.endswith("hook_z") else ("W_out", "b_out")
+            if f"{prefix}.{bias}" in own:
+                mean = self.means[site].clone()
+                mean[kept] = 0.0
+                lost = mean.flatten() @ own[f"{prefix}.{writes}"].flatten(0, -2)
+                own[f"{prefix}.{bias}"] = own[f"{prefix}.{bias}"] + lost
+        return own
+
+    def _weights(self, restored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Restored slices at their places, zero elsewhere."""
+        if self._source is not restored:
+            self._source, self._full = restored, dict(restored)
+            for name, (site, axis) in self._slices.items():
+                shape = self.network.parameters()[name].movedim(axis, 0).shape
+                full = restored[name].new_zeros(shape)
+                full[restored[f"kept|{site}"][0]] = restored[name][0]
+                self._full[name] = full.movedim(0, axis)[None]
+        return self._full
+
+    def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Always."""
+        return always(self.network, x, 1)
+
+    def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
+        """Run the network with the kept units."""
+        return self._rebuilt(self._weights(restored))(x)
+
+    def recipe(self) -> dict[str, object]:
+        """How many units of how many, and how they were found."""
+        kept, of = _counts(self.kept)
+        return {"kind": self.kind, "nodes": kept, "of": of, **self.about}
+
+
+def attribute(network: Network, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """First-order effect of zeroing each unit on the log-probability of the model's own answer, and means.
+
+    E |Σ_positions a · ∂ log p(ŷ)/∂a| per unit (attribution patching: Nanda 2023; Syed et al. 2023), over
+    inputs [n, …]. Gives {site: score [units]} and {site: mean activation [units, …]}.
+    """
+    seen: dict[str, Tensor] = {}
+    with torch.enable_grad():
+        patches = {site: _watch(seen, site) for site in unit_sites(network, heads=True)}
+        log_p = network.patched(inputs, patches).log_softmax(-1)
+        gradients = torch.autograd.grad(log_p.amax(-1).sum(), list(seen.values()))
+    scores, means = {}, {}
+    for (site, a), gradient in zip(seen.items(), gradients, strict=True):
+        effect = a.detach() * gradient
+        per_unit = effect.sum(-1) if site.endswith("hook_z") else effect
+        scores[site] = per_unit.reshape(len(inputs), -1, per_unit.shape[-1]).sum(1).abs().mean(0)
+        units = a.shape[-2:] if site.endswith("hook_z") else a.shape[-1:]
+        means[site] = a.detach().reshape(-1, *units).mean(0)
+    return scores, means
+
+
+def _watch(seen: dict[str, Tensor], site: str) -> Intervention:
+    def keep(activation: Tensor) -> Tensor:
+        seen[site] = activation if activation.requires_grad else activation.requires_grad_()
+        return seen[site]
+
+    return keep
+
+
+def prune_by_attribution(network: Network, inputs: Tensor, keep: float, name: str = "circuit") -> NodeCircuit:
+    """Keep the ``keep`` (0..1) of all heads and neurons with the largest attribution per number sent."""
+    scores, means = attribute(network, inputs)
+    own = network.parameters()
+    worth = {}
+    for site, score in scores.items():
+        numbers = sum(own[n].numel() / own[n].shape[a] for n, a in unit_weights(network, site).items())
+        worth[site] = score / numbers
+    kept = _largest(worth, keep)
+    return NodeCircuit(network, kept, means, name, {"method": "attribution", "keep": keep})

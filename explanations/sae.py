@@ -1,0 +1,169 @@
+"""Sparse autoencoders: one encoder for the whole family, as site dictionary and as mechanism.
+
+Shapes follow SAELens: W_enc [d_in, d_sae], W_dec [d_sae, d_in], b_enc [d_sae], b_dec [d_in].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from assay.mdl import Code, Dictionary, Parts, PartTensor, one_part
+from assay.models import Network
+from torch import Tensor
+
+from .errors import ExplanationError
+from .rebuilt import Rebuilt
+
+Architecture = Literal["standard", "topk", "jumprelu"]
+
+
+@dataclass(frozen=True, eq=False)
+class SAE:
+    """Weights of a sparse autoencoder and how it encodes.
+
+    x' = x − b_dec where ``subtract_b_dec``; pre = x' W_enc + b_enc; then ReLU (standard), the k largest
+    of the ReLU (topk), or pre where pre > threshold (jumprelu). x̂ = a W_dec + b_dec.
+    """
+
+    W_enc: Tensor
+    W_dec: Tensor
+    b_enc: Tensor
+    b_dec: Tensor
+    architecture: Architecture = "standard"
+    k: int | None = None
+    threshold: Tensor | None = None
+    subtract_b_dec: bool = True
+    site: str = ""
+    about: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        d_in, d_sae = self.W_enc.shape
+        wanted = {"W_dec": (d_sae, d_in), "b_enc": (d_sae,), "b_dec": (d_in,)}
+        for name, shape in wanted.items():
+            if (got := tuple(getattr(self, name).shape)) != shape:
+                raise ExplanationError(f"SAE: {name} has shape {got}, expected {shape}")
+        if self.architecture == "topk" and not (self.k and 1 <= self.k <= d_sae):
+            raise ExplanationError(f"SAE: topk needs k in 1..{d_sae}, got {self.k}")
+        if self.architecture == "jumprelu" and self.threshold is None:
+            raise ExplanationError("SAE: jumprelu needs a threshold per feature")
+
+    @property
+    def width(self) -> int:
+        """d_sae, the number of features."""
+        return int(self.W_enc.shape[1])
+
+    def to(self, device: torch.device) -> SAE:
+        """The same SAE on a device."""
+        names = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
+        moved = {n: value.to(device) for n in names if (value := getattr(self, n)) is not None}
+        return replace(self, **moved)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Feature activations [rows, d_sae] of x [rows, d_in]."""
+        pre = (x - self.b_dec if self.subtract_b_dec else x) @ self.W_enc + self.b_enc
+        if self.architecture == "jumprelu":
+            assert self.threshold is not None
+            return torch.relu(pre) * (pre > self.threshold)
+        positive = torch.relu(pre)
+        if self.architecture == "standard":
+            return positive
+        top = positive.topk(self.k or 1, dim=-1)
+        return torch.zeros_like(positive).scatter(-1, top.indices, top.values)
+
+    def recipe(self) -> dict[str, object]:
+        """Architecture, width and where it came from."""
+        return {"architecture": self.architecture, "d_sae": self.width, **self.about}
+
+    def decode(self, a: Tensor) -> Tensor:
+        """x̂ [rows, d_in] of feature activations."""
+        return a @ self.W_dec + self.b_dec
+
+
+class SAESite:
+    """An SAE as a dictionary of its site."""
+
+    kind = "sae"
+
+    def __init__(self, sae: SAE, name: str | None = None) -> None:
+        self.sae, self.name = sae, name or f"SAE {sae.width}"
+        self._placed = sae
+
+    def dictionary(self) -> Dictionary:
+        """Decoder rows and decoder bias."""
+        return Dictionary(self.sae.W_dec, self.sae.b_dec)
+
+    def code(self, x: Tensor) -> Code:
+        """Features that fire."""
+        if self._placed.W_enc.device != x.device:
+            self._placed = self.sae.to(x.device)
+        return Code.dense(self._placed.encode(x))
+
+    def recipe(self) -> dict[str, object]:
+        """Architecture, width and where it came from."""
+        return {"kind": self.kind, **self.sae.recipe()}
+
+
+class SAEMechanism:
+    """Mechanism setting: the network with the site replaced by the SAE's reconstruction.
+
+    One part per feature: decoder row, encoder row, encoder bias (and threshold). The rest is the network
+    and the decoder bias. A feature that does not fire contributes nothing (donor zero).
+    """
+
+    kind = "sae"
+    donor = "zero"
+
+    def __init__(self, sae: SAE, network: Network, name: str | None = None) -> None:
+        if not sae.site:
+            raise ExplanationError("an SAE as a mechanism needs to know its site (site=…)")
+        self.sae, self.network, self.name = sae, network, name or f"SAE {sae.width}"
+        self._rebuilt = Rebuilt(network)
+
+    def parts(self) -> Parts:
+        """Features, then the remainder."""
+        sae, owner = self.sae, torch.arange(self.sae.width)
+        rows = {"sae.W_dec": sae.W_dec, "sae.W_enc": sae.W_enc.T, "sae.b_enc": sae.b_enc}
+        if sae.threshold is not None:
+            rows["sae.threshold"] = sae.threshold
+        features = [PartTensor(name, value, owner) for name, value in rows.items()]
+        rest = {"sae.b_dec": sae.b_dec, **self.network.parameters()}
+        return Parts(sae.width, (*features, *(one_part(n, v, sae.width) for n, v in rest.items())))
+
+    def _received(self, restored: Mapping[str, Tensor]) -> SAE:
+        """The SAE that the receiver has, in the network's precision."""
+        like = self.network
+        mine = {name: value for name, value in restored.items() if name.startswith("sae.")}
+        own = {name.removeprefix("sae."): v.to(like.device, like.dtype) for name, v in mine.items()}
+        return replace(
+            self.sae,
+            W_enc=own["W_enc"].T,
+            W_dec=own["W_dec"],
+            b_enc=own["b_enc"],
+            b_dec=own["b_dec"][0],
+            threshold=own.get("threshold"),
+        )
+
+    def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Features that fire in the network as it is sent: [data, positions, d_sae]."""
+        _, seen = self._rebuilt(restored).run(x, capture=(self.sae.site,))
+        fires = self._received(restored).encode(seen[self.sae.site]) > 0
+        return fires if fires.ndim == 3 else fires[:, None]
+
+    def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
+        """Run the network with the site told by the active features alone."""
+        sae = self._received(restored)
+        fires = sae.W_enc.new_tensor(0.0)
+
+        def told(activation: Tensor) -> Tensor:
+            on = active if activation.ndim == 3 else active[:, 0]
+            pre = (activation - sae.b_dec if sae.subtract_b_dec else activation) @ sae.W_enc + sae.b_enc
+            return sae.decode(torch.where(on, torch.relu(pre), fires))
+
+        return self._rebuilt(restored).patched(x, {sae.site: told})
+
+    def recipe(self) -> dict[str, object]:
+        """Architecture, width and where it came from."""
+        return {"kind": self.kind, **self.sae.recipe()}
