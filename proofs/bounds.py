@@ -1,0 +1,198 @@
+"""Linear bounds of many boxes at once, in floating point on any device.
+
+Back-substitution (CROWN, Zhang et al. 2018; DeepPoly, Singh et al. 2019). The search only proposes: what it finds is
+checked again in exact arithmetic by `check.py`, which relaxes each ReLU in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .program import Affine, Free, Matrix, Program, Relu
+from .translation import Form
+
+SLOPE_UNIT = 2.0**16
+_U = 2.0**-24
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Linear forms over steps: Σ_s coefficients[s] v_s + const, coefficients [1 or boxes, rows, size of s]."""
+
+    coefficients: Mapping[int, Tensor]
+    const: Tensor
+
+
+@dataclass
+class Lines:
+    """Relaxation of the ReLUs of one step on each box: a v ≤ relu(v) ≤ s v + t, all [boxes, size]."""
+
+    down: Tensor
+    up: Tensor
+    intercept: Tensor
+    unstable: Tensor
+
+
+class BatchProgram:
+    """A program as tensors [float64] on a device."""
+
+    def __init__(self, program: Program, device: torch.device | str = "cpu") -> None:
+        self.program = program
+        self.device = torch.device(device)
+        self.matrices = {
+            k: {s: self.tensor(m) for s, m in step.terms}
+            for k, step in enumerate(program.steps)
+            if isinstance(step, Affine)
+        }
+        self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
+
+    def tensor(self, array: Matrix) -> Tensor:
+        """Exact entries rounded to float64."""
+        return torch.as_tensor(array.astype("float64"), device=self.device)
+
+    def forward(self, points: Tensor) -> list[Tensor]:
+        """Values [points, size] of all steps at `points` [points, free variables], without roundings."""
+        values: list[Tensor] = []
+        for k, step in enumerate(self.program.steps):
+            if isinstance(step, Free):
+                values.append(points)
+            elif isinstance(step, Relu):
+                values.append(values[step.source].clamp(min=0))
+            else:
+                value = self.consts[k].expand(len(points), -1)
+                for source, matrix in self.matrices[k].items():
+                    value = value + values[source] @ matrix.T
+                values.append(value)
+        return values
+
+    def rows(self, forms: Sequence[Form]) -> Rows:
+        """Forms as one batch of rows."""
+        sources = sorted({step for form in forms for (step, _), _ in form.terms})
+        dense = {s: torch.zeros(1, len(forms), self.program.size(s), dtype=torch.float64) for s in sources}
+        for row, form in enumerate(forms):
+            for (step, i), value in form.terms:
+                dense[step][0, row, i] = float(value)
+        const = torch.tensor([[float(form.const) for form in forms]], dtype=torch.float64, device=self.device)
+        return Rows({s: m.to(self.device) for s, m in dense.items()}, const)
+
+
+class Bounds:
+    """Bounds of all steps on a batch of boxes lo, hi [boxes, free variables].
+
+    `slopes` optionally gives the lower slopes of ReLU steps ([boxes, size], in [0, 1]); `phases` forces ReLUs on
+    (1) or off (-1).
+    """
+
+    def __init__(
+        self,
+        batch: BatchProgram,
+        lo: Tensor,
+        hi: Tensor,
+        slopes: Mapping[int, Tensor] | None = None,
+        phases: Mapping[int, Tensor] | None = None,
+    ) -> None:
+        self.batch, self.lo, self.hi = batch, lo, hi
+        self.slopes, self.phases = slopes or {}, phases or {}
+        self.intervals: dict[int, tuple[Tensor, Tensor]] = {}
+        self.radii: dict[int, Tensor] = {}
+        self.lines: dict[int, Lines] = {}
+
+    def upper(self, rows: Rows, error: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Upper bounds [boxes, rows] of linear forms, and their coefficients [boxes, rows, free] on the box."""
+        pending = dict(rows.coefficients)
+        const = rows.const if error is None else rows.const + error
+        while pending and (step := max(pending)) > 0:
+            row = pending.pop(step)
+            if isinstance(self.batch.program.steps[step], Affine):
+                const = const + row @ self.batch.consts[step]
+                if (radius := self.radius(step)) is not None:
+                    const = const + torch.einsum("brs,bs->br", row.abs().expand(len(self.lo), -1, -1), radius)
+                new = {s: row @ m for s, m in self.batch.matrices[step].items()}
+            else:
+                lines = self.relaxation(step)
+                above, below = row.clamp(min=0), row.clamp(max=0)
+                const = const + (above * lines.intercept[:, None, :]).sum(-1)
+                new = {self.source(step): above * lines.up[:, None, :] + below * lines.down[:, None, :]}
+            for s, more in new.items():
+                pending[s] = pending[s] + more if s in pending else more
+        row = pending.get(
+            0,
+            torch.zeros(
+                1, rows.const.shape[-1], self.lo.shape[1], dtype=torch.float64, device=self.lo.device
+            ),
+        )
+        row = row.expand(len(self.lo), -1, -1)
+        corner = torch.einsum("brn,bn->br", row.clamp(min=0), self.hi) + torch.einsum(
+            "brn,bn->br", row.clamp(max=0), self.lo
+        )
+        return const + corner, row
+
+    def source(self, step: int) -> int:
+        """The step that a ReLU step reads."""
+        relu = self.batch.program.steps[step]
+        assert isinstance(relu, Relu)
+        return relu.source
+
+    def interval(self, step: int) -> tuple[Tensor, Tensor]:
+        """Lower and upper bounds [boxes, size] of a step's values."""
+        if step not in self.intervals:
+            kind = self.batch.program.steps[step]
+            if isinstance(kind, Free):
+                self.intervals[step] = (self.lo, self.hi)
+            elif isinstance(kind, Relu):
+                low, high = self.interval(kind.source)
+                self.intervals[step] = (low.clamp(min=0), high.clamp(min=0))
+            else:
+                self.intervals[step] = self.affine_interval(step)
+        return self.intervals[step]
+
+    def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
+        """Both signs of all rows at once."""
+        const = self.batch.consts[step]
+        both = {s: torch.cat([m, -m])[None] for s, m in self.batch.matrices[step].items()}
+        radius = self.radius(step)
+        error = None if radius is None else torch.cat([radius, radius], dim=1)
+        top, _ = self.upper(Rows(both, torch.cat([const, -const])[None]), error)
+        top = top.expand(len(self.lo), -1)
+        return -top[:, len(const) :], top[:, : len(const)]
+
+    def radius(self, step: int) -> Tensor | None:
+        """float32 rounding error [boxes, rows] of an affine step; None where it is exact (Higham 2002, 3.1)."""
+        affine = self.batch.program.steps[step]
+        assert isinstance(affine, Affine)
+        if not affine.depth:
+            return None
+        if step not in self.radii:
+            size = self.batch.consts[step].abs().expand(len(self.lo), -1)
+            for source, matrix in self.batch.matrices[step].items():
+                low, high = self.interval(source)
+                size = size + torch.maximum(-low, high) @ matrix.abs().T
+            k = affine.depth
+            self.radii[step] = size * (k * _U / (1 - k * _U)) + 2.0**-63
+        return self.radii[step]
+
+    def relaxation(self, step: int) -> Lines:
+        """The lines of a ReLU step, as the checker draws them."""
+        if step not in self.lines:
+            low, high = self.interval(self.source(step))
+            forced = self.phases.get(step)
+            on, off = low >= 0, high <= 0
+            if forced is not None:
+                on, off = (on & (forced >= 0)) | (forced > 0), (off & (forced <= 0)) | (forced < 0)
+            unstable = ~(on | off)
+            width = torch.where(unstable, high - low, torch.ones_like(low))
+            up = torch.floor(high / width * SLOPE_UNIT) / SLOPE_UNIT
+            intercept = torch.maximum(-up * low, (1 - up) * high)
+            down = self.slopes.get(step, (high > -low).to(low.dtype))
+            stable = on.to(low.dtype)
+            self.lines[step] = Lines(
+                torch.where(unstable, down, stable),
+                torch.where(unstable, up, stable),
+                torch.where(unstable, intercept, torch.zeros_like(low)),
+                unstable,
+            )
+        return self.lines[step]

@@ -1,0 +1,141 @@
+"""The closed language of claims: one small tree, and folding it over any algebra.
+
+Nothing here runs text. A claim is parsed to `Expr` by `parser`, and given a meaning by an `Algebra`: linear forms
+for the prover, fractions for a replay, batches of tensors for the search of counterexamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol, TypeVar
+
+ARITHMETIC = frozenset({"+", "*", "/", "neg", "**"})
+COMPARISONS = frozenset({"<", "<=", "==", "!=", ">", ">="})
+CONNECTIVES = frozenset({"and", "or", "not", "=>"})
+FUNCTIONS = frozenset({"abs", "min", "max", "sum", "argmax"})
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A node of the language.
+
+    `op` is a member of ARITHMETIC, COMPARISONS, CONNECTIVES or FUNCTIONS, or one of "number" (`value`),
+    "name" (`name`), "index" (`args[0]` at the integer `value`), "call" (the network `name` on `args`).
+    "+", "*", "and", "or" take two or more arguments; "**" has its exponent in `value`.
+    """
+
+    op: str
+    args: tuple[Expr, ...] = ()
+    name: str = ""
+    value: Fraction = Fraction(0)
+    at: int = field(default=0, compare=False)  # offset in the text, for messages
+
+
+class ExpressionError(ValueError):
+    """A text outside the language, or a meaning that does not exist; `at` is the offset in the text."""
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+V = TypeVar("V")
+
+
+class Algebra(Protocol[V]):
+    """What the symbols mean; values are whatever the algebra likes."""
+
+    def number(self, value: Fraction) -> V:
+        """Return a constant."""
+        ...
+
+    def variable(self, name: str) -> V:
+        """Return the value of a variable; LookupError when there is none."""
+        ...
+
+    def index(self, base: V, i: int) -> V:
+        """Return component `i` of a vector."""
+        ...
+
+    def network(self, name: str, args: list[V]) -> V:
+        """Return the outputs of a network on the concatenated arguments."""
+        ...
+
+    def power(self, base: V, exponent: int) -> V:
+        """Return `base` to a small whole exponent."""
+        ...
+
+    def apply(self, op: str, args: list[V]) -> V:
+        """Return the result of an operator, comparison, connective or function."""
+        ...
+
+
+def fold(expr: Expr, algebra: Algebra[V]) -> V:
+    """Give `expr` its meaning in `algebra`; an error of the algebra is told with its place in the text."""
+    args = [fold(arg, algebra) for arg in expr.args]
+    try:
+        if expr.op == "number":
+            return algebra.number(expr.value)
+        if expr.op == "name":
+            return algebra.variable(expr.name)
+        if expr.op == "index":
+            return algebra.index(args[0], int(expr.value))
+        if expr.op == "call":
+            return algebra.network(expr.name, args)
+        if expr.op == "**":
+            return algebra.power(args[0], int(expr.value))
+        return algebra.apply(expr.op, args)
+    except ExpressionError:
+        raise
+    except (ValueError, LookupError) as error:
+        raise ExpressionError(str(error.args[0] if error.args else error), expr.at) from error
+
+
+def nodes(expr: Expr) -> Iterator[Expr]:
+    """Every node of the tree, parents first."""
+    yield expr
+    for arg in expr.args:
+        yield from nodes(arg)
+
+
+def networks_called(expr: Expr) -> set[str]:
+    """Names of the networks that `expr` calls."""
+    return {node.name for node in nodes(expr) if node.op == "call"}
+
+
+def conjuncts(expr: Expr | None) -> tuple[Expr, ...]:
+    """The parts of a top-level conjunction."""
+    if expr is None:
+        return ()
+    if expr.op == "and":
+        return tuple(part for arg in expr.args for part in conjuncts(arg))
+    return (expr,)
+
+
+def canonical(expr: Expr) -> str:
+    """The expression as plain text of whole numbers, in which every operand stands in parentheses.
+
+    Python's own grammar reads it the same way, which is how the independent checker reads it.
+
+    >>> from .parser import parse
+    >>> canonical(parse("x >= 0.5 => f(x)[0] < 1"))
+    '((not (x >= (1/2))) or (f(x)[0] < 1))'
+    """
+    parts = [canonical(arg) for arg in expr.args]
+    if expr.op == "number":
+        return str(expr.value) if expr.value.denominator == 1 else f"({expr.value})"
+    if expr.op == "name":
+        return expr.name
+    if expr.op == "index":
+        return f"{parts[0]}[{expr.value}]"
+    if expr.op == "call" or expr.op in FUNCTIONS:
+        return f"{expr.name or expr.op}({', '.join(parts)})"
+    if expr.op == "**":
+        return f"({' * '.join(parts * int(expr.value))})" if expr.value else "1"
+    if expr.op in ("neg", "not"):
+        return f"(-{parts[0]})" if expr.op == "neg" else f"(not {parts[0]})"
+    if expr.op == "=>":
+        return f"((not {parts[0]}) or {parts[1]})"
+    return f"({f' {expr.op} '.join(parts)})"

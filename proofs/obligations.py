@@ -1,0 +1,163 @@
+"""A claim bound to its networks: a program, a box of free variables, and a formula that must have no solution.
+
+Equalities among the inputs (`x1 == x2`) are substituted exactly: the first declared variable of each is eliminated,
+which turns a claim over a plane into one over a line. The order of the conjuncts of `given` decides; a certificate
+relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from .claims import Claim
+from .compilation import Forms, Value, Vector
+from .expressions import Expr, ExpressionError, conjuncts, fold
+from .faults import Fault, InputError
+from .formulas import Atom, Both, Formula, negate
+from .lowering import Graph
+from .program import Free, Program
+from .translation import Form
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """What must be shown: `counterexample` holds nowhere in the box.
+
+    Attributes:
+        claim: the claim as it was written.
+        program: its networks in exact form; step 0 holds the free variables.
+        lo, hi: inclusive bounds of the free variables.
+        whole: which free variables are whole numbers.
+        counterexample: condition, ranges of the eliminated variables, and the opposite of what is shown.
+        scope: the part of it that says a point is in scope.
+        inputs: each declared component as a form of the free variables, in the order of declaration.
+        free: names of the free variables.
+        substitution: eliminated components, each with the number of the conjunct of `given` that determines it.
+    """
+
+    claim: Claim
+    graphs: Mapping[str, Graph]
+    program: Program
+    lo: tuple[Fraction, ...]
+    hi: tuple[Fraction, ...]
+    whole: tuple[bool, ...]
+    counterexample: Formula
+    scope: Formula
+    inputs: Mapping[str, Form]
+    free: tuple[str, ...]
+    substitution: tuple[tuple[str, int], ...]
+
+    def points(self) -> int | None:
+        """Number of inputs in the box of all free variables; None where some are real."""
+        if not all(self.whole):
+            return None
+        total = 1
+        for lo, hi in zip(self.lo, self.hi, strict=True):
+            total *= int(hi - lo) + 1
+        return total
+
+    def declared(self, point: list[Fraction]) -> dict[str, Fraction]:
+        """Values of all declared components where the free variables are `point`."""
+        return {name: form.at([np.array(point, dtype=object)]) for name, form in self.inputs.items()}
+
+
+def bind(claim: Claim, graphs: Mapping[str, Graph]) -> Obligation:
+    """Write a claim over the given networks as an obligation.
+
+    Raises:
+        InputError: the claim is not piecewise linear, or does not fit the networks; with the column in its text.
+    """
+    ranges = {c: (v.lo, v.hi, v.whole) for v in claim.variables for c in v.components}
+    eliminated, substitution = _eliminations(claim)
+    free = tuple(name for name in ranges if name not in eliminated)
+    program = Program()
+    program.add(Free(len(free)))
+    inputs = _inputs(tuple(ranges), free, eliminated)
+    algebra = Forms(program, _grouped(claim, inputs), graphs, claim.semantics == "float32")
+    given = _statement(claim.given, algebra, claim, "given") if claim.given is not None else Both(())
+    bounds = [
+        Atom(form, strict=False)
+        for name, _ in substitution
+        for form in (inputs[name] - Form(const=ranges[name][0]), Form(const=ranges[name][1]) - inputs[name])
+    ]
+    scope = Both((*bounds, given))
+    show = _statement(claim.show, algebra, claim, "show")
+    lo, hi, whole = zip(*(ranges[name] for name in free), strict=True) if free else ((), (), ())
+    counterexample = Both((scope, negate(show)))
+    return Obligation(
+        claim, graphs, program, lo, hi, whole, counterexample, scope, inputs, free, substitution
+    )
+
+
+def _statement(expr: Expr, algebra: Forms, claim: Claim, key: str) -> Formula:
+    try:
+        value = fold(expr, algebra)
+    except ExpressionError as error:
+        raise InputError([Fault(f"{key}: {error}", None, error.at + 1, claim.name)]) from error
+    if isinstance(value, Form | tuple) or not isinstance(value, Formula):
+        raise InputError([Fault(f"{key}: expected a statement that is true or false", None, 1, claim.name)])
+    return value
+
+
+def _inputs(names: tuple[str, ...], free: tuple[str, ...], eliminated: Mapping[str, Form]) -> dict[str, Form]:
+    """Every component over the free variables, which are numbered in order of declaration."""
+    places = {names.index(name): Form.of(0, i) for i, name in enumerate(free)}
+    return {name: _substituted(eliminated.get(name, Form.of(0, i)), places) for i, name in enumerate(names)}
+
+
+def _grouped(claim: Claim, inputs: Mapping[str, Form]) -> dict[str, Form | Vector]:
+    return {
+        v.name: inputs[v.name] if v.size is None else tuple(inputs[c] for c in v.components)
+        for v in claim.variables
+    }
+
+
+def _eliminations(claim: Claim) -> tuple[dict[str, Form], tuple[tuple[str, int], ...]]:
+    """Each eliminated component as a form over all components, and the conjuncts that determine them in order."""
+    names = [c for v in claim.variables for c in v.components]
+    identity = {name: Form.of(0, i) for i, name in enumerate(names)}
+    found: dict[int, Form] = {}
+    order = []
+    for number, part in enumerate(conjuncts(claim.given)):
+        difference = _equality(part, claim, identity, len(names))
+        if difference is None:
+            continue
+        difference = _substituted(difference, found)
+        if not difference.terms:
+            continue
+        pivot = difference.terms[0][0][1]
+        solution = _solved(difference, pivot)
+        order.append((names[pivot], number))
+        found = {i: _substituted(form, {pivot: solution}) for i, form in found.items()} | {pivot: solution}
+    return {names[i]: form for i, form in sorted(found.items())}, tuple(order)
+
+
+def _equality(part: Expr, claim: Claim, identity: Mapping[str, Form], size: int) -> Form | None:
+    """`left - right` of a scalar equality that is linear in the variables alone; None for anything else."""
+    if part.op != "==":
+        return None
+    program = Program([Free(size)])
+    algebra = Forms(program, _grouped(claim, identity), {}, rounding=False)
+    try:
+        left, right = (fold(arg, algebra) for arg in part.args)
+    except ExpressionError:
+        return None
+    if len(program.steps) > 1 or not isinstance(left, Form) or not isinstance(right, Form):
+        return None
+    return left - right
+
+
+def _solved(difference: Form, pivot: int) -> Form:
+    coefficient = dict(difference.terms)[0, pivot]
+    return (difference - Form.of(0, pivot) * coefficient) * (-1 / coefficient)
+
+
+def _substituted(form: Form, found: Mapping[int, Form]) -> Form:
+    total = Form(const=form.const)
+    for (step, i), value in form.terms:
+        total = total + found.get(i, Form.of(step, i)) * value
+    return total

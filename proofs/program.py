@@ -1,0 +1,107 @@
+"""The exact form of networks and claims: a straight-line program of affine maps and ReLUs over the rationals.
+
+Step 0 holds the free variables t. An affine step is Σ_s M_s v_s + c over earlier steps s, plus a rounding error of
+at most γ_k (Σ|M_s||v_s| + |c|) + k·2⁻¹²⁶ per row, where k = `depth` (0: exact). A ReLU step is max(v, 0), exact in
+every semantics. Everything else of the language is written in these two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+Matrix = np.ndarray[Any, np.dtype[Any]]
+"""float64, every entry meant exactly; or objects, each a Fraction."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Σ M v + c; `terms` are (source step, M [rows, size of source])."""
+
+    terms: tuple[tuple[int, Matrix], ...]
+    const: Matrix
+    depth: int = 0
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.const)
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(v, 0) of the step `source`."""
+
+    source: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Free:
+    """The free variables."""
+
+    size: int
+
+
+Step = Free | Affine | Relu
+
+
+@dataclass
+class Program:
+    """Steps in order; step 0 is `Free`."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def add(self, step: Step) -> int:
+        """Append a step and give its number."""
+        self.steps.append(step)
+        return len(self.steps) - 1
+
+    def size(self, step: int) -> int:
+        """Length of the vector that a step makes."""
+        return self.steps[step].size
+
+    def relus(self) -> int:
+        """Number of ReLUs."""
+        return sum(step.size for step in self.steps if isinstance(step, Relu))
+
+    def evaluate(self, point: list[Fraction]) -> list[Matrix]:
+        """All values at an exact point, as Fractions; roundings left out."""
+        values: list[Matrix] = []
+        for step in self.steps:
+            if isinstance(step, Free):
+                values.append(np.array(point, dtype=object))
+            elif isinstance(step, Relu):
+                values.append(np.array([max(v, Fraction(0)) for v in values[step.source]], dtype=object))
+            else:
+                values.append(_exact_affine(step, values))
+        return values
+
+
+def _exact_affine(step: Affine, values: list[Matrix]) -> Matrix:
+    total = np.array([Fraction(c) for c in step.const], dtype=object)
+    for source, matrix in step.terms:
+        total = total + _exact_product(matrix, values[source])
+    return total
+
+
+def _exact_product(matrix: Matrix, vector: Matrix) -> Matrix:
+    """Through integers with one denominator: an order of magnitude faster than sums of fractions."""
+    whole, below = integers(vector)
+    rows, scale = integers(matrix)
+    product = rows.dot(whole) if rows.size else np.zeros(len(rows), dtype=object)
+    return np.array([Fraction(int(p), below * scale) for p in product], dtype=object)
+
+
+def integers(array: Matrix) -> tuple[Matrix, int]:
+    """Integers N and one denominator D > 0 with `array` = N / D, exactly."""
+    flat = [Fraction(v) for v in array.ravel()]
+    denominator = 1
+    for value in flat:
+        denominator = denominator * value.denominator // gcd(denominator, value.denominator)
+    whole = np.array([v.numerator * (denominator // v.denominator) for v in flat], dtype=object)
+    return whole.reshape(array.shape), denominator

@@ -1,0 +1,168 @@
+"""What all stages share: the obligation as tensors, a deadline, and candidates turned into witnesses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from .bounds import BatchProgram
+from .claims import Claim
+from .formulas import Atom, Formula
+from .obligations import Obligation
+from .program import Matrix
+from .replay import Answer, exact_answers, replay
+from .verdicts import Witness
+
+
+@dataclass
+class Deadline:
+    """Wall time that may still be spent."""
+
+    seconds: float
+    start: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.seconds - (time.monotonic() - self.start))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0
+
+
+@dataclass
+class Search:
+    """One claim under search.
+
+    Attributes:
+        exact: answers of the networks in exact arithmetic.
+        torch_run: answers of the networks in torch.
+    """
+
+    obligation: Obligation
+    exact: Answer
+    torch_run: Answer
+    deadline: Deadline
+    memory: int
+    seed: int = 0
+    device: str = "cpu"
+    report: Callable[[str], None] = lambda message: None
+
+    def __post_init__(self) -> None:
+        self.batch = BatchProgram(self.obligation.program, self.device)
+        self.lo = torch.tensor(
+            [_below(v) for v in self.obligation.lo], dtype=torch.float64, device=self.device
+        )
+        self.hi = torch.tensor(
+            [-_below(-v) for v in self.obligation.hi], dtype=torch.float64, device=self.device
+        )
+        self.whole = torch.tensor(self.obligation.whole, dtype=torch.bool, device=self.device)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim."""
+        return self.obligation.claim
+
+    def score(self, points: Tensor) -> Tensor:
+        """How far [points] each point of the free variables is a counterexample: ≥ 0 where it is one."""
+        return score(self.obligation.counterexample, self.batch, self.batch.forward(points))
+
+    def witness(self, points: Tensor) -> Witness | None:
+        """The first of `points` [points, free] that is a counterexample beyond doubt, in scope and replayed."""
+        for point in points.tolist():
+            inputs = self.obligation.declared(self.inward(point))
+            found = confirmed(self.claim, inputs, self.exact, self.torch_run)
+            if found is not None:
+                return found
+        return None
+
+    def inward(self, point: list[float]) -> list[Fraction]:
+        """A point of float32 numbers (or whole ones) near `point`, inside the box of the free variables."""
+        rounded = []
+        for x, lo, hi, whole in zip(
+            point, self.obligation.lo, self.obligation.hi, self.obligation.whole, strict=True
+        ):
+            value = Fraction(round(x)) if whole else _single(x, lo, hi)
+            rounded.append(min(max(value, lo), hi))
+        return rounded
+
+
+def score(formula: Formula, batch: BatchProgram, values: list[Tensor]) -> Tensor:
+    """Fuzzy truth: an atom is worth its form, a conjunction its least part, a disjunction its best."""
+    if isinstance(formula, Atom):
+        total = torch.full(
+            (len(values[0]),), float(formula.form.const), dtype=torch.float64, device=values[0].device
+        )
+        for (step, i), coefficient in formula.form.terms:
+            total = total + float(coefficient) * values[step][:, i]
+        return total
+    parts = [score(part, batch, values) for part in formula.parts]
+    if not parts:
+        return torch.full((len(values[0]),), torch.inf, dtype=torch.float64, device=values[0].device)
+    stacked = torch.stack(parts)
+    return stacked.amin(0) if type(formula).__name__ == "Both" else stacked.amax(0)
+
+
+def confirmed(
+    claim: Claim, inputs: Mapping[str, Fraction], exact: Answer, torch_run: Answer
+) -> Witness | None:
+    """A witness if the claim's semantics says so: exact arithmetic under "real", torch itself under "float32"."""
+    if any(float(value) != value for value in inputs.values()):
+        return None
+    if claim.semantics == "float32" and any(_to_single(float(value)) != value for value in inputs.values()):
+        return None
+    exactly = replay(claim, inputs, exact)
+    if claim.semantics == "real" and not exactly.refutes:
+        return None
+    ran = replay(claim, inputs, torch_run)
+    if claim.semantics == "float32" and not ran.refutes:
+        return None
+    outputs = {key: tuple(float(v) for v in values) for key, values in ran.outputs.items()}
+    return Witness(dict(inputs), outputs, exactly.outputs)
+
+
+def _to_single(value: float) -> float:
+    return float(torch.tensor(value, dtype=torch.float32).item())
+
+
+def _single(x: float, lo: Fraction, hi: Fraction) -> Fraction:
+    """The float32 nearest to x that lies in [lo, hi], if there is one next to it."""
+    near = torch.tensor(x, dtype=torch.float32)
+    for candidate in (
+        near,
+        torch.nextafter(near, torch.tensor(torch.inf)),
+        torch.nextafter(near, torch.tensor(-torch.inf)),
+    ):
+        value = Fraction(candidate.item())
+        if lo <= value <= hi:
+            return value
+    return Fraction(near.item())
+
+
+def _below(value: Fraction) -> float:
+    """The largest float64 that is not above `value`."""
+    nearest = float(value)
+    return (
+        nearest
+        if nearest <= value
+        else float(
+            torch.nextafter(
+                torch.tensor(nearest, dtype=torch.float64), torch.tensor(-torch.inf, dtype=torch.float64)
+            )
+        )
+    )
+
+
+def exact_answer(obligation: Obligation) -> Answer:
+    """Exact answers of an obligation's networks."""
+    return exact_answers(obligation.graphs)
+
+
+__all__ = ["Deadline", "Matrix", "Search", "confirmed", "exact_answer", "score"]

@@ -1,0 +1,73 @@
+"""Looking for a counterexample: corners, samples, breakpoints and gradient ascent, then rounding inward."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from ..search import Search
+from ..verdicts import Witness
+
+NAME = "falsification"
+_STARTS = 256
+_STEPS = 40
+
+
+def falsify(search: Search) -> Witness | None:
+    """A replayed counterexample, or None where the search finds none."""
+    points = torch.cat([corners(search), samples(search)])
+    for batch in (points, climbed(search, points)):
+        score = search.score(batch)
+        order = score.argsort(descending=True)[:16]
+        likely = batch[order[score[order] >= -_tolerance(score)]]
+        if (found := search.witness(likely)) is not None:
+            return found
+        if search.deadline.over:
+            return None
+    return None
+
+
+def _tolerance(score: Tensor) -> float:
+    return 1e-6 * (1 + float(score.abs().median()))
+
+
+def corners(search: Search) -> Tensor:
+    """The middle and up to 256 corners of the box."""
+    n = len(search.lo)
+    chosen = list(itertools.islice(itertools.product((0.0, 1.0), repeat=min(n, 8)), 256))
+    mix = torch.tensor(chosen, dtype=torch.float64, device=search.lo.device)
+    mix = mix[:, torch.arange(n, device=mix.device) % mix.shape[1]] if n else mix[:, :0]
+    mix = torch.cat([mix, torch.full((1, n), 0.5, dtype=torch.float64, device=mix.device)])
+    return _whole(search, search.lo + mix * (search.hi - search.lo))
+
+
+def samples(search: Search) -> Tensor:
+    """Uniform points of the box, and points near its faces."""
+    generator = torch.Generator().manual_seed(search.seed)
+    mix = torch.rand(_STARTS, len(search.lo), generator=generator, dtype=torch.float64)
+    extreme = torch.rand(_STARTS, len(search.lo), generator=generator, dtype=torch.float64)
+    mix[_STARTS // 2 :] = torch.where(
+        extreme[_STARTS // 2 :] < 0.5, mix[_STARTS // 2 :].round(), mix[_STARTS // 2 :]
+    )
+    return _whole(search, search.lo + mix.to(search.lo.device) * (search.hi - search.lo))
+
+
+def climbed(search: Search, points: Tensor) -> Tensor:
+    """Points after projected gradient ascent of the score, with steps that shrink."""
+    width = search.hi - search.lo
+    best = points[search.score(points).argsort(descending=True)[:_STARTS]].clone()
+    for k in range(_STEPS):
+        moving = best.clone().requires_grad_(True)
+        search.score(moving).sum().backward()  # type: ignore[no-untyped-call]
+        gradient = torch.zeros_like(best) if moving.grad is None else moving.grad
+        step = 0.3 * 0.85**k * width * gradient.sign()
+        moved = torch.minimum(torch.maximum(best + step, search.lo), search.hi)
+        better = search.score(moved) > search.score(best)
+        best = torch.where(better[:, None], moved, best)
+    return _whole(search, best)
+
+
+def _whole(search: Search, points: Tensor) -> Tensor:
+    return torch.where(search.whole, points.round(), points)

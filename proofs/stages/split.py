@@ -1,0 +1,230 @@
+"""Bounds and input splitting: close what linear bounds close, cut the rest, in batches.
+
+With one free variable a box is cut at a breakpoint of the network (a sweep of its linear pieces, as after the
+substitution of `x1 == x2`); otherwise in the middle of the variable to which the bound is most sensitive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from ..bounds import Bounds, BatchProgram, Rows
+from ..formulas import Atom, Both, Formula, atoms
+from ..program import Relu
+from ..search import Search
+from ..tree import Tree
+from ..verdicts import Unknown, Witness
+
+NAME = "bounds and splitting"
+MAX_NODES = 400_000
+_NOISE = 1e-12
+
+
+@dataclass
+class Progress:
+    """What is left of a scope, and the best that was shown of it."""
+
+    closed_volume: float = 0.0
+    largest: tuple[float, Tensor, Tensor] | None = None
+    worst: float = -torch.inf
+
+
+@dataclass
+class Splitter:
+    """The search tree of one claim; `run` continues where it stopped."""
+
+    search: Search
+    tree: Tree = field(default_factory=Tree)
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.formula = self.search.obligation.counterexample
+        self.atoms = list(atoms(self.formula))
+        self.rows = self.search.batch.rows([atom.form for atom in self.atoms])
+        self.boxes: dict[int, tuple[Tensor, Tensor]] = {0: (self.search.lo, self.search.hi)}
+        self.open: list[int] = [0]
+        self.batch_size = _batch_size(self.search)
+
+    def run(self) -> Witness | Unknown | Tree:
+        """Close every box, or say what stopped it."""
+        while self.open:
+            if self.search.deadline.over:
+                return self.unknown(
+                    "out of time", needed="a larger budget, or a lemma that explains the mechanism"
+                )
+            if len(self.tree.nodes) > MAX_NODES:
+                return self.unknown(
+                    f"more than {MAX_NODES} boxes", needed="a lemma that explains the mechanism"
+                )
+            stopped = self.step()
+            if stopped is not None:
+                return stopped
+            self.search.report(
+                f"{self.progress.closed_volume:.1%} of the scope closed, {len(self.open)} boxes open"
+            )
+        return self.tree
+
+    def step(self) -> Witness | Unknown | None:
+        """Bound one batch of boxes, and cut those that stay open."""
+        numbers = [self.open.pop() for _ in range(min(self.batch_size, len(self.open)))]
+        lo, hi = (torch.stack([self.boxes[n][side] for n in numbers]) for side in (0, 1))
+        bounds = Bounds(self.search.batch, lo, hi)
+        top, slopes = bounds.upper(self.rows)
+        careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=lo.device)
+        value, responsible = decisive(self.formula, self.leeway(top, slopes, lo, hi, careful))
+        closed = value < 0
+        self.close(numbers, closed, lo, hi)
+        if bool(closed.all()):
+            return None
+        kept = (~closed).nonzero().flatten()
+        stopped = self.probe(lo[kept], hi[kept])
+        if stopped is not None:
+            return stopped
+        weight = slopes[kept, responsible[kept]].abs() if len(self.atoms) else torch.ones_like(lo[kept])
+        return self.cut([numbers[k] for k in kept.tolist()], lo[kept], hi[kept], weight)
+
+    def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
+        """Upper bounds of the atoms, shifted so that < 0 means closed, or hopeful enough to ask the checker."""
+        reach = torch.maximum(lo.abs(), hi.abs())
+        noise = _NOISE * (self.rows.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
+        return top + torch.where(careful[:, None], noise, -noise)
+
+    def close(self, numbers: list[int], closed: Tensor, lo: Tensor, hi: Tensor) -> None:
+        for k in closed.nonzero().flatten().tolist():
+            self.tree.nodes[numbers[k]].closed = True
+            volume = self.volume(lo[k], hi[k])
+            self.progress.closed_volume += volume
+            if self.progress.largest is None or volume > self.progress.largest[0]:
+                self.progress.largest = (volume, lo[k], hi[k])
+
+    def volume(self, lo: Tensor, hi: Tensor) -> float:
+        """Share of the scope's box."""
+        one = self.search.whole.to(lo.dtype)
+        whole = (self.search.hi - self.search.lo + one).clamp(min=1e-300)
+        return float(((hi - lo + one) / whole).prod())
+
+    def probe(self, lo: Tensor, hi: Tensor) -> Witness | Unknown | None:
+        """Look at the middle of every open box: a counterexample there, or a rounding error beyond repair."""
+        middle = (lo + hi) / 2
+        middle = torch.where(self.search.whole, middle.floor(), middle)
+        score = self.search.score(middle)
+        order = score.argsort(descending=True)[:4]
+        self.progress.worst = max(self.progress.worst, float(score[order[0]]))
+        likely = middle[order[score[order] >= -1e-3 * (1 + score[order].abs())]]
+        if (found := self.search.witness(likely)) is not None:
+            return found
+        return (
+            self.hopeless(middle[order], score[order]) if self.search.claim.semantics == "float32" else None
+        )
+
+    def hopeless(self, points: Tensor, score: Tensor) -> Unknown | None:
+        """In float32 a point whose own enclosure does not decide it can never be closed by splitting."""
+        top, _ = Bounds(self.search.batch, points, points).upper(self.rows)
+        value, _ = decisive(self.formula, top)
+        for gap, margin in zip((value - score).tolist(), (-score).tolist(), strict=True):
+            if gap > margin:
+                reason = f"float32 slack {gap:.3g} > margin {max(margin, 0.0):.3g}"
+                return self.unknown(reason, needed="a larger margin in the claim, or smaller weights")
+        return None
+
+    def cut(self, numbers: list[int], lo: Tensor, hi: Tensor, weight: Tensor) -> Unknown | None:
+        """Cut boxes in two; Unknown where one is too small to be cut."""
+        width = hi - lo
+        variable = (
+            weight * width + 1e-9 * width / (self.search.hi - self.search.lo).clamp(min=1e-300)
+        ).argmax(-1)
+        rows = torch.arange(len(lo), device=lo.device)
+        low, high = lo[rows, variable], hi[rows, variable]
+        at = (low + high) / 2
+        if lo.shape[1] == 1:
+            at = breakpoints(self.search.batch, low, high, at)
+        whole = self.search.whole[variable]
+        at = torch.where(whole, at.floor(), at)
+        small = torch.where(whole, high <= low, (at <= low) | (at >= high))
+        if bool(small.any()):
+            return self.unknown("boxes as small as floating point allows stay open", needed="a strict margin")
+        for k, number in enumerate(numbers):
+            self.divide(number, int(variable[k]), float(at[k]), lo[k], hi[k])
+        return None
+
+    def divide(self, number: int, variable: int, at: float, lo: Tensor, hi: Tensor) -> None:
+        first, second = self.tree.split(number, variable, Fraction(at))
+        left, right = hi.clone(), lo.clone()
+        left[variable] = at
+        right[variable] = at + float(self.search.whole[variable])
+        self.boxes[first], self.boxes[second] = (lo, left), (right, hi)
+        del self.boxes[number]
+        self.open += [second, first]
+
+    def reopen(self, numbers: list[int]) -> None:
+        """Leaves that the checker did not accept: bound them with care, or cut them."""
+        for number in numbers:
+            node = self.tree.nodes[number]
+            node.closed, node.careful = False, True
+            self.open.append(number)
+            self.progress.closed_volume -= self.volume(*self.boxes[number])
+
+    def unknown(self, reason: str, needed: str) -> Unknown:
+        progress = self.progress
+        box = None
+        if progress.largest is not None:
+            _, lo, hi = progress.largest
+            ends = zip(self.search.obligation.free, lo.tolist(), hi.tolist(), strict=True)
+            box = {name: f"{low:g}..{high:g}" for name, low, high in ends}
+        worst = None if progress.worst == -torch.inf else progress.worst
+        return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
+
+
+def decisive(formula: Formula, top: Tensor) -> tuple[Tensor, Tensor]:
+    """Upper bound of the formula's fuzzy truth [boxes], and the number of the atom that decides it."""
+    value, index, _ = _decisive(formula, top, 0)
+    return value, index
+
+
+def _decisive(formula: Formula, top: Tensor, first: int) -> tuple[Tensor, Tensor, int]:
+    if isinstance(formula, Atom):
+        return top[:, first], torch.full((len(top),), first, device=top.device), first + 1
+    sign = 1.0 if isinstance(formula, Both) else -1.0
+    best = torch.full((len(top),), torch.inf, dtype=top.dtype, device=top.device)
+    index = torch.zeros(len(top), dtype=torch.long, device=top.device)
+    for part in formula.parts:
+        value, chosen, first = _decisive(part, top, first)
+        better = sign * value < best
+        best, index = torch.where(better, sign * value, best), torch.where(better, chosen, index)
+    return sign * best, index, first
+
+
+def breakpoints(batch: BatchProgram, low: Tensor, high: Tensor, middle: Tensor) -> Tensor:
+    """A zero inside (low, high) of a ReLU whose inputs are affine there, the one nearest the middle; else the middle.
+
+    Up to the first step whose ReLUs change sign, values are affine between the ends, so the zero is where the
+    chord crosses.
+    """
+    at_low, at_high = batch.forward(low[:, None]), batch.forward(high[:, None])
+    found, done = middle.clone(), torch.zeros_like(middle, dtype=torch.bool)
+    for step in batch.program.steps:
+        if not isinstance(step, Relu):
+            continue
+        a, b = at_low[step.source], at_high[step.source]
+        zero = low[:, None] - a * (high - low)[:, None] / torch.where(a == b, torch.ones_like(a), b - a)
+        inside = (a * b < 0) & (zero > low[:, None]) & (zero < high[:, None])
+        distance = torch.where(inside, (zero - middle[:, None]).abs(), torch.full_like(zero, torch.inf))
+        nearest = distance.argmin(-1, keepdim=True)
+        hit = inside.any(-1) & ~done
+        found = torch.where(hit, zero.gather(-1, nearest).squeeze(-1), found)
+        done |= hit
+    return found
+
+
+def _batch_size(search: Search) -> int:
+    """Boxes at once, so that the widest back-substitution stays within a share of the memory."""
+    sizes = [step.size for step in search.obligation.program.steps]
+    widest = 16 * max(sizes) * (max(sizes) + len(list(atoms(search.obligation.counterexample))))
+    return max(1, min(2048, search.memory // 8 // max(1, widest)))
+
+
+__all__ = ["NAME", "Rows", "Splitter", "breakpoints", "decisive"]

@@ -1,0 +1,146 @@
+"""Verdicts are values: proved with a certificate, refuted with a witness, or unknown with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Evidence that a stranger can check.
+
+    Attributes:
+        digest: SHA-256 of its content, the `seal` in the file.
+        bits: size of the file beyond the weights.
+        leaves: number of cases that the checker closed by bounds; 1 for a refutation.
+        operations: integer multiplications that the checker made, about.
+        path: where it was written; None where no folder was given.
+    """
+
+    digest: str
+    bits: int
+    leaves: int
+    operations: int = 0
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Witness:
+    """An input inside the scope on which the claim fails.
+
+    Attributes:
+        inputs: exact value of each declared component.
+        outputs: what torch answered there, per network call, in float32 (or the network's own type).
+        exact: what exact arithmetic answers, where the network has an exact form.
+    """
+
+    inputs: Mapping[str, Fraction]
+    outputs: Mapping[str, tuple[float, ...]]
+    exact: Mapping[str, tuple[Fraction, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proved:
+    """True on the whole scope. `trusted` names what the proof rests on beside the checker: empty at best."""
+
+    certificate: Certificate | None
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refuted:
+    """False at `witness`. `trusted` is as for `Proved`."""
+
+    witness: Witness
+    certificate: Certificate | None = None
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Neither shown nor refuted.
+
+    Attributes:
+        stage: the stage that went furthest.
+        reason: what stopped it.
+        best_bound: by how much the claim may still fail (its margin, in its own units), where that is known.
+        open_fraction: share of the volume of the scope that is left open.
+        proved_scope: the largest box that was proved, as text per free variable.
+        needed: what it would take.
+    """
+
+    stage: str
+    reason: str
+    best_bound: float | None = None
+    open_fraction: float | None = None
+    proved_scope: Mapping[str, str] | None = None
+    needed: str | None = None
+
+
+Verdict = Proved | Refuted | Unknown
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the proof is, beside the list of all inputs.
+
+    Attributes:
+        certificate_bits: the certificate file.
+        operations: multiply-adds to check it, about.
+        list_inputs: number of inputs in the scope under its equalities; None where some are real.
+        box_inputs: number of inputs in the declared ranges, whatever the condition.
+        list_operations: multiply-adds to run the networks on every input of the list.
+    """
+
+    certificate_bits: int | None
+    operations: int | None
+    list_inputs: int | None
+    box_inputs: int | None
+    list_operations: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one claim. `mass` is the share of the dataset's inputs that lie in the scope."""
+
+    name: str
+    text: str
+    verdict: Verdict
+    seconds: float
+    stage: str
+    lengths: Lengths
+    mass: float | None = None
+    log: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """ "proved", "refuted" or "unknown"."""
+        return type(self.verdict).__name__.lower()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON data; exact numbers as text."""
+        return {
+            "name": self.name,
+            "text": self.text,
+            "status": self.status,
+            "verdict": _plain(self.verdict),
+            "seconds": self.seconds,
+            "stage": self.stage,
+            "lengths": _plain(self.lengths),
+            "mass": self.mass,
+            "log": list(self.log),
+        }
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Fraction | Path) else value
