@@ -14,8 +14,7 @@ from .bounds import BatchProgram
 from .claims import Claim
 from .formulas import Atom, Formula
 from .obligations import Obligation
-from .program import Matrix
-from .replay import Answer, exact_answers, replay
+from .replay import Answer, replay
 from .verdicts import Witness
 
 
@@ -82,6 +81,11 @@ class Search:
             if found is not None:
                 return found
         return None
+
+    def exact_witness(self, point: list[Fraction]) -> Witness | None:
+        """A witness at an exact point of the free variables, or at float32 numbers next to it."""
+        found = confirmed(self.claim, self.obligation.declared(point), self.exact, self.torch_run)
+        return found or self.witness(torch.tensor([[float(v) for v in point]], dtype=torch.float64))
 
     def inward(self, point: list[float]) -> list[Fraction]:
         """A point of float32 numbers (or whole ones) near `point`, inside the box of the free variables."""
@@ -158,11 +162,3 @@ def _below(value: Fraction) -> float:
             )
         )
     )
-
-
-def exact_answer(obligation: Obligation) -> Answer:
-    """Exact answers of an obligation's networks."""
-    return exact_answers(obligation.graphs)
-
-
-__all__ = ["Deadline", "Matrix", "Search", "confirmed", "exact_answer", "score"]

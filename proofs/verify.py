@@ -22,9 +22,9 @@ from .claims import Claim
 from .faults import Fault, InputError
 from .lowering import Graph, Unsupported, lower
 from .obligations import Obligation, bind
-from .replay import torch_answers
-from .search import Deadline, Search, confirmed, exact_answer
-from .stages import enumeration, falsify, split
+from .replay import exact_answers, torch_answers
+from .search import Deadline, Search, confirmed
+from .stages import enumeration, falsify, smt, split
 from .tree import Tree
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
 
@@ -33,6 +33,7 @@ Progress = Callable[[str, str], None]
 
 MEMORY = 4 << 30
 ENUMERABLE = 1 << 25
+_SPLIT_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdic
         ), "lowering"
     search = Search(
         obligation,
-        exact_answer(obligation),
+        exact_answers(obligation.graphs),
         torch_answers(task.networks, {name: n.in_shape for name, n in task.networks.items()}),
         task.deadline,
         task.memory,
@@ -203,6 +204,15 @@ def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdic
         return _refuted(task, obligation, witness), falsify.NAME
     log.append(f"{falsify.NAME}: no counterexample found")
     verdict = _split(task, search, log)
+    if isinstance(verdict, Unknown) and not task.deadline.over:
+        log.append(f"{split.NAME}: {verdict.reason}")
+        task.report(smt.NAME)
+        last = smt.solve(search, task.deadline.left)
+        if isinstance(last, Witness):
+            return _refuted(task, obligation, last), smt.NAME
+        if isinstance(last, Proved):
+            return last, smt.NAME
+        log.append(f"{smt.NAME}: {last.reason}" if isinstance(last, Unknown) else smt.NAME)
     return verdict, split.NAME
 
 
@@ -217,7 +227,7 @@ def _not_single(task: _Task) -> str:
 
 def _split(task: _Task, search: Search, log: list[str]) -> Verdict:
     """Bounds and splitting; what the checker does not accept is bounded with more care."""
-    splitter = split.Splitter(search)
+    splitter = split.Splitter(search, Deadline(_SPLIT_SHARE * task.deadline.left))
     while True:
         task.report(split.NAME)
         result = splitter.run()

@@ -12,10 +12,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ..bounds import Bounds, BatchProgram, Rows
-from ..formulas import Atom, Both, Formula, atoms
+from ..bounds import BatchProgram, Bounds
+from ..formulas import Atom, Both, Formula, atoms, holds
 from ..program import Relu
-from ..search import Search
+from ..search import Deadline, Search
 from ..tree import Tree
 from ..verdicts import Unknown, Witness
 
@@ -38,6 +38,7 @@ class Splitter:
     """The search tree of one claim; `run` continues where it stopped."""
 
     search: Search
+    deadline: Deadline
     tree: Tree = field(default_factory=Tree)
     progress: Progress = field(default_factory=Progress)
 
@@ -45,6 +46,9 @@ class Splitter:
         self.formula = self.search.obligation.counterexample
         self.atoms = list(atoms(self.formula))
         self.rows = self.search.batch.rows([atom.form for atom in self.atoms])
+        device = self.search.lo.device
+        self.strict = torch.tensor([atom.strict for atom in self.atoms], dtype=torch.bool, device=device)
+        self.settled = torch.tensor(list(map(_settled, self.atoms)), dtype=torch.float64, device=device)
         self.boxes: dict[int, tuple[Tensor, Tensor]] = {0: (self.search.lo, self.search.hi)}
         self.open: list[int] = [0]
         self.batch_size = _batch_size(self.search)
@@ -52,7 +56,7 @@ class Splitter:
     def run(self) -> Witness | Unknown | Tree:
         """Close every box, or say what stopped it."""
         while self.open:
-            if self.search.deadline.over:
+            if self.deadline.over:
                 return self.unknown(
                     "out of time", needed="a larger budget, or a lemma that explains the mechanism"
                 )
@@ -88,10 +92,14 @@ class Splitter:
         return self.cut([numbers[k] for k in kept.tolist()], lo[kept], hi[kept], weight)
 
     def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
-        """Upper bounds of the atoms, shifted so that < 0 means closed, or hopeful enough to ask the checker."""
+        """Upper bounds of the atoms, shifted so that < 0 means closed, as far as floating point can tell.
+
+        e > 0 is refuted by a bound of 0, which rounding may hide: there the checker is asked, unless it said no.
+        """
         reach = torch.maximum(lo.abs(), hi.abs())
         noise = _NOISE * (self.rows.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
-        return top + torch.where(careful[:, None], noise, -noise)
+        top = top + torch.where(self.strict & ~careful[:, None], -noise, noise)
+        return torch.where(self.settled.isnan(), top, self.settled)
 
     def close(self, numbers: list[int], closed: Tensor, lo: Tensor, hi: Tensor) -> None:
         for k in closed.nonzero().flatten().tolist():
@@ -144,12 +152,24 @@ class Splitter:
             at = breakpoints(self.search.batch, low, high, at)
         whole = self.search.whole[variable]
         at = torch.where(whole, at.floor(), at)
-        small = torch.where(whole, high <= low, (at <= low) | (at >= high))
-        if bool(small.any()):
-            return self.unknown("boxes as small as floating point allows stay open", needed="a strict margin")
+        small = torch.where(whole, high <= low, (at <= low) | (at >= high)).tolist()
         for k, number in enumerate(numbers):
-            self.divide(number, int(variable[k]), float(at[k]), lo[k], hi[k])
+            if not small[k]:
+                self.divide(number, int(variable[k]), float(at[k]), lo[k], hi[k])
+            elif not self.holds_exactly(lo[k], hi[k]):
+                return self.unknown(
+                    "boxes as small as floating point allows stay open", needed="a strict margin"
+                )
+            else:
+                self.close([number], torch.ones(1, dtype=torch.bool), lo[k : k + 1], hi[k : k + 1])
         return None
+
+    def holds_exactly(self, lo: Tensor, hi: Tensor) -> bool:
+        """Whether a box is one point, and exact arithmetic refutes the counterexample there."""
+        if bool((lo != hi).any()) or self.search.claim.semantics == "float32":
+            return False
+        point = [Fraction(v) for v in lo.tolist()]
+        return not holds(self.formula, self.search.obligation.program.evaluate(point))
 
     def divide(self, number: int, variable: int, at: float, lo: Tensor, hi: Tensor) -> None:
         first, second = self.tree.split(number, variable, Fraction(at))
@@ -177,6 +197,13 @@ class Splitter:
             box = {name: f"{low:g}..{high:g}" for name, low, high in ends}
         worst = None if progress.worst == -torch.inf else progress.worst
         return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
+
+
+def _settled(atom: Atom) -> float:
+    """-1 or 1 for an atom without variables, as it is refuted or true; NaN for any other."""
+    if atom.form.terms:
+        return float("nan")
+    return 1.0 if atom.form.const > 0 or (atom.form.const == 0 and not atom.strict) else -1.0
 
 
 def decisive(formula: Formula, top: Tensor) -> tuple[Tensor, Tensor]:
@@ -227,4 +254,4 @@ def _batch_size(search: Search) -> int:
     return max(1, min(2048, search.memory // 8 // max(1, widest)))
 
 
-__all__ = ["NAME", "Rows", "Splitter", "breakpoints", "decisive"]
+__all__ = ["NAME", "Splitter", "breakpoints", "decisive"]
