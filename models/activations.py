@@ -103,8 +103,17 @@ class Activations:
         if path.suffix == ".safetensors":
             tensors, metadata = read_safetensors(path)
             if FORMAT in metadata:
-                return cls(tensors["values"], **json.loads(metadata[FORMAT]))
+                return cls._ours(path, tensors, metadata[FORMAT])
         return cls._plain(path, read_arrays(path))
+
+    @classmethod
+    def _ours(cls, path: Path, tensors: dict[str, Tensor], about: str) -> Activations:
+        try:
+            return cls(tensors["values"], **json.loads(about))
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableFile(path, f"its description of the activations does not fit: {error}") from error
 
     @classmethod
     def _plain(cls, path: Path, arrays: dict[str, Tensor]) -> Activations:

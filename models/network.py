@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from .errors import InputError
 
 __all__ = ["Intervention", "Network", "UnknownSite", "tensor_bytes"]
+
+Output = Literal["regression", "categorical"]
+Input = Literal["real", "integer", "token", "bit"]
 
 Intervention = Callable[[Tensor], Tensor]
 """What is done to the activation at a site: [b, …] to [b, …]."""
@@ -44,12 +47,17 @@ class Network:
 
     name: str
     module: nn.Module
-    output: Literal["regression", "categorical"]
-    input: Literal["real", "integer", "token", "bit"]
+    output: Output
+    input: Input
     in_shape: tuple[int, ...]
     vocabulary: int | None = None
 
     def __post_init__(self) -> None:
+        for field, value, known in (("output", self.output, Output), ("input", self.input, Input)):
+            if value not in get_args(known):
+                raise InputError(
+                    f"network {self.name!r}: {field} is {value!r}, expected one of {', '.join(get_args(known))}"
+                )
         if self.input == "token" and not self.vocabulary:
             raise InputError(f"network {self.name!r} reads tokens, so it needs the size of its vocabulary")
         self.module.eval().requires_grad_(False)

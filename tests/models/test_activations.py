@@ -170,6 +170,16 @@ def test_bad_activation_files_are_refused(tmp_path):
         Activations.load(tmp_path / "a.xyz")
 
 
+def test_a_file_of_ours_with_a_bad_description_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    for tensors, about in (({"v": 0}, "{}"), ({"values": 0}, "{"), ({"values": 0}, '{"place": 1}')):
+        arrays = {name: torch.zeros(2, 2) for name in tensors}
+        save_file(arrays, tmp_path / "a.safetensors", {"assay.activations/1": about})
+        with pytest.raises(UnreadableFile, match="description of the activations"):
+            Activations.load(tmp_path / "a.safetensors")
+
+
 def test_wrong_types_are_refused():
     with pytest.raises(InputError, match=r"got torch.float64 of shape \(2, 2\)"):
         Activations(torch.zeros(2, 2, dtype=torch.float64), "s", "", "")

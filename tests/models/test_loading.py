@@ -1,3 +1,4 @@
+import contextlib
 import json
 import pickle
 import subprocess
@@ -24,6 +25,8 @@ from assay.models import (
 )
 from assay.models.architectures import build, describe
 from assay.models.loading import next_byte_pairs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 SMALL = TransformerConfig(n_layers=1, d_model=4, n_heads=1, d_head=4, d_vocab=5, n_ctx=3, d_mlp=6)
@@ -121,6 +124,19 @@ def test_foreign_and_mismatched_safetensors_are_refused(tmp_path):
     save_file({"w": torch.zeros(2)}, tmp_path / "empty.safetensors", {"assay.network/1": "{}"})
     with pytest.raises(UnreadableFile, match="description of the network"):
         load(str(tmp_path / "empty.safetensors"))
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "n.safetensors"
+    save(mlp(), path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        assert isinstance(load(str(path)), Network)
 
 
 class Bomb:

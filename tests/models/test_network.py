@@ -179,6 +179,13 @@ def test_a_token_network_needs_its_vocabulary():
         Network("t", perceptron([3, 2]), "categorical", "token", (3,))
 
 
+def test_unknown_kinds_of_network_are_refused():
+    with pytest.raises(InputError, match="output is 'logits', expected one of regression, categorical"):
+        Network("t", perceptron([3, 2]), "logits", "real", (3,))
+    with pytest.raises(InputError, match="input is 'image'"):
+        Network("t", perceptron([3, 2]), "regression", "image", (3,))
+
+
 def test_a_site_that_gives_no_tensor_is_named():
     class Two(nn.Module):
         def __init__(self):
