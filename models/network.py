@@ -55,9 +55,8 @@ class Network:
     def __post_init__(self) -> None:
         for field, value, known in (("output", self.output, Output), ("input", self.input, Input)):
             if value not in get_args(known):
-                raise InputError(
-                    f"network {self.name!r}: {field} is {value!r}, expected one of {', '.join(get_args(known))}"
-                )
+                wanted = ", ".join(get_args(known))
+                raise InputError(f"network {self.name!r}: {field} is {value!r}, expected one of {wanted}")
         if self.input == "token" and not self.vocabulary:
             raise InputError(f"network {self.name!r} reads tokens, so it needs the size of its vocabulary")
         self.module.eval().requires_grad_(False)

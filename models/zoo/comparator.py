@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .entry import Entry
-from .training import AdamW, Progress, minimise
+from .training import AdamW, Progress, minimise, one_thread
 
 LARGEST = 1_000_000
 WIDTHS = (2, 16, 8, 1)
@@ -88,6 +88,7 @@ def prune(module: nn.Module, threshold: float) -> None:
         parameter.register_hook(kept.mul)  # type: ignore[no-untyped-call]
 
 
+@one_thread()
 def polish(module: nn.Module, off: Tensor, on: Tensor) -> None:
     """Minimise the error alone with L-BFGS, down to rounding."""
     optimiser = torch.optim.LBFGS(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AdamW", "Progress", "minimise"]
+__all__ = ["AdamW", "Progress", "minimise", "one_thread"]
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called with (steps done, steps in all, figures such as the loss)."""
@@ -45,8 +46,24 @@ class AdamW:
                 return self.lr * (1 + math.cos(math.pi * done)) / 2
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread for a while.
+
+    Small kernels lose more than they gain on several, above all on a busy machine, and sums do not depend on
+    how many cores there are.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def minimise(module: nn.Module, loss: Callable[[], Tensor], recipe: AdamW, progress: Progress | None) -> None:
-    """Take ``recipe.steps`` steps down ``loss``, which draws a fresh batch each time it is called."""
+    """Take ``recipe.steps`` steps down ``loss``, which draws a fresh batch at each call; on one thread."""
     optimiser = _optimiser(module, recipe)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:

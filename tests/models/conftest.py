@@ -5,6 +5,9 @@ from assay.models import Dataset, Network, Scope, Transformer, TransformerConfig
 CONFIG = TransformerConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_vocab=50, n_ctx=12, d_mlp=32)
 
 
+torch.set_num_threads(1)  # tests run side by side; two processes of many threads each crawl
+
+
 @pytest.fixture
 def transformer() -> Network:
     module = Transformer(CONFIG)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from assay.models.zoo import AdamW, minimise
+from assay.models.zoo.training import one_thread
 from torch import nn
 
 
@@ -28,3 +29,13 @@ def test_weight_decay_spares_biases_and_frozen_parameters_stay():
     assert weight.abs() < before[0].abs() * 0.01
     assert torch.equal(bias, before[1])
     assert [torch.equal(a, b) for a, b in zip(frozen, before[2:], strict=True)] == [True, True]
+
+
+def test_the_number_of_threads_is_put_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert torch.get_num_threads() == before
