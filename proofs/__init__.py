@@ -1,13 +1,13 @@
 """Claims about networks, each with its condition, proved with certificates or refuted with witnesses.
 
-`verify` judges claim files; `claim` makes a claim from text; verdicts are values. `check.py` is the independent
-checker, a single file that runs alone.
+`verify` judges claim files; `claim` makes a claim from text; verdicts are values. `check.py` is the
+independent checker, a single file that runs alone.
 """
 
 from .claim_files import ClaimFile, read
 from .claims import Claim, Lemma, Variable, claim
 from .faults import Fault, InputError
-from .lowering import Graph, Unsupported, lower
+from .lowering import Graph, UnsupportedError, lower
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
 from .verify import verify
 
@@ -24,7 +24,7 @@ __all__ = [
     "Proved",
     "Refuted",
     "Unknown",
-    "Unsupported",
+    "UnsupportedError",
     "Variable",
     "Verdict",
     "Witness",

@@ -1,7 +1,7 @@
 """Linear bounds of many boxes at once, in floating point on any device.
 
-Back-substitution (CROWN, Zhang et al. 2018; DeepPoly, Singh et al. 2019). The search only proposes: what it finds is
-checked again in exact arithmetic by `check.py`, which relaxes each ReLU in the same way.
+Back-substitution (CROWN, Zhang et al. 2018; DeepPoly, Singh et al. 2019). The search only proposes: what it
+finds is checked again in exact arithmetic by `check.py`, which relaxes each ReLU in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _U = 2.0**-24
 
 @dataclass(frozen=True)
 class Rows:
-    """Linear forms over steps: Σ_s coefficients[s] v_s + const, coefficients [1 or boxes, rows, size of s]."""
+    """Linear forms over steps: Σ_s coefficients[s] v_s + const, coefficients [1 or boxes, rows, size of
+    s]."""
 
     coefficients: Mapping[int, Tensor]
     const: Tensor
@@ -83,8 +84,8 @@ class BatchProgram:
 class Bounds:
     """Bounds of all steps on a batch of boxes lo, hi [boxes, free variables].
 
-    `slopes` optionally gives the lower slopes of ReLU steps ([boxes, size], in [0, 1]); `phases` forces ReLUs on
-    (1) or off (-1).
+    `slopes` optionally gives the lower slopes of ReLU steps ([boxes, size], in [0, 1]); `phases` forces
+    ReLUs on (1) or off (-1).
     """
 
     def __init__(
@@ -102,7 +103,8 @@ class Bounds:
         self.lines: dict[int, Lines] = {}
 
     def upper(self, rows: Rows, error: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Upper bounds [boxes, rows] of linear forms, and their coefficients [boxes, rows, free] on the box."""
+        """Upper bounds [boxes, rows] of linear forms, and their coefficients [boxes, rows, free] on the
+        box."""
         pending = dict(rows.coefficients)
         const = rows.const if error is None else rows.const + error
         while pending and (step := max(pending)) > 0:
@@ -161,7 +163,8 @@ class Bounds:
         return -top[:, len(const) :], top[:, : len(const)]
 
     def radius(self, step: int) -> Tensor | None:
-        """float32 rounding error [boxes, rows] of an affine step; None where it is exact (Higham 2002, 3.1)."""
+        """float32 rounding error [boxes, rows] of an affine step; None where it is exact (Higham 2002,
+        3.1)."""
         affine = self.batch.program.steps[step]
         assert isinstance(affine, Affine)
         if not affine.depth:

@@ -1,4 +1,5 @@
-"""Writing certificates, and having them checked by `check.py` in another process before anything is called proved."""
+"""Writing certificates, and having them checked by `check.py` in another process before anything is called
+proved."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Claims: for all inputs in a scope, under a condition, something is shown of a network.
 
-A `Claim` is text that has been read and checked, before any network is loaded; `obligation` binds it to networks.
+A `Claim` is text that has been read and checked, before any network is loaded; `obligation` binds it to
+networks.
 """
 
 from __future__ import annotations

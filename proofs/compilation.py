@@ -1,7 +1,7 @@
 """The meaning of a claim's text in linear forms: max, min and abs become ReLUs, comparisons become atoms.
 
-The order in which steps are appended is part of the format of certificates: arguments before operators, left to
-right, `given` before `show`; a network called twice on the same arguments is written once.
+The order in which steps are appended is part of the format of certificates: arguments before operators, left
+to right, `given` before `show`; a network called twice on the same arguments is written once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The closed language of claims: one small tree, and folding it over any algebra.
 
-Nothing here runs text. A claim is parsed to `Expr` by `parser`, and given a meaning by an `Algebra`: linear forms
-for the prover, fractions for a replay, batches of tensors for the search of counterexamples.
+Nothing here runs text. A claim is parsed to `Expr` by `parser`, and given a meaning by an `Algebra`: linear
+forms for the prover, fractions for a replay, batches of tensors for the search of counterexamples.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Formulas over linear forms in negation normal form: what is left of a claim once it is bound to a program."""
+"""Formulas over linear forms in negation normal form: what is left of a claim once it is bound to a
+program."""
 
 from __future__ import annotations
 

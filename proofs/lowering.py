@@ -1,14 +1,14 @@
 """A torch module as a graph of the few operations that exact arithmetic knows.
 
-`torch.fx` writes down what the module does; each node becomes one operation, or is refused with its reason. All
-refusals are collected before failing. Values are vectors per datum, the flattened (row-major) tensors.
+`torch.fx` writes down what the module does; each node becomes one operation, or is refused with its reason.
+All refusals are collected before failing. Values are vectors per datum, the flattened (row-major) tensors.
 
-Operations, as they also stand in certificates; `s` and `t` are numbers of earlier values, value 0 is the input:
+Operations, as they also stand in certificates; `s` and `t` number earlier values, value 0 is the input:
 
     ["linear", s, weight, transposed, bias]   W v + b (Wᵀ v + b if transposed); bias is a name or null
     ["conv2d", s, weight, bias, [c, h, w], [stride…], [padding…], [dilation…], groups]
     ["relu", s]                               max(v, 0)
-    ["sum", [s, t…], [factor…], const]        Σ factor · v + const, elementwise; const is a number or "@tensor"
+    ["sum", [s, t…], [factor…], const]        Σ factor · v + const, elementwise; const: number or "@tensor"
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from .faults import Fault, InputError
 
 Operation = list[Any]
 
 _IDENTITIES = (nn.Identity, nn.Dropout, nn.Flatten)
-_IDENTITY_CALLS = {torch.flatten, "flatten", F.dropout, "contiguous", "clone", "detach", "float"}
+_IDENTITY_CALLS = {torch.flatten, "flatten", functional.dropout, "contiguous", "clone", "detach", "float"}
 _EXACT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-class Unsupported(InputError):
+class UnsupportedError(InputError):
     """A network that uses what exact arithmetic does not know; `faults` names every place."""
 
 
@@ -58,18 +58,18 @@ def lower(module: nn.Module, in_shape: tuple[int, ...]) -> Graph:
     """Write `module`, reading data of shape `in_shape`, as a `Graph`.
 
     Raises:
-        Unsupported: naming every operation that has no exact form, with the reason.
+        UnsupportedError: naming every operation that has no exact form, with the reason.
     """
     try:
         traced = fx.symbolic_trace(module)
     except Exception as error:  # tracing runs the module's own code: anything may come
-        raise Unsupported(f"the network's control flow cannot be traced: {error}") from error
+        raise UnsupportedError(f"the network's control flow cannot be traced: {error}") from error
     _record_shapes(traced, in_shape)
     builder = _Builder(traced)
     for node in traced.graph.nodes:
         builder.visit(node)
     if builder.faults:
-        raise Unsupported(builder.faults)
+        raise UnsupportedError(builder.faults)
     size = int(np.prod(in_shape, dtype=np.int64))
     return Graph(tuple(builder.operations), builder.tensors, size, builder.single)
 
@@ -83,14 +83,14 @@ def _record_shapes(traced: fx.GraphModule, in_shape: tuple[int, ...]) -> None:
         with torch.no_grad():
             ShapeProp(traced).propagate(sample)
     except Exception as error:  # the module's own code runs here, too
-        raise Unsupported(f"the network does not run on inputs of shape {in_shape}: {error}") from error
+        raise UnsupportedError(f"the network does not run on inputs of shape {in_shape}: {error}") from error
 
 
 def _sum_of(sources: list[int], factors: list[str], const: str = "0") -> Operation:
     return ["sum", sources, factors, const]
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     pass
 
 
@@ -121,7 +121,7 @@ class _Builder:
         else:
             try:
                 self.step(node)
-            except _Refusal as refusal:
+            except _RefusalError as refusal:
                 self.values[node] = 0
                 self.faults.append(Fault(str(refusal), where=node.name))
 
@@ -147,17 +147,17 @@ class _Builder:
         for part in name.split("."):
             found = getattr(found, part)
         if not isinstance(found, Tensor) or found.dtype not in _EXACT_DTYPES:
-            raise _Refusal(f"{name} is no floating-point tensor")
+            raise _RefusalError(f"{name} is no floating-point tensor")
         if name not in self.tensors:
             self.single &= found.dtype == torch.float32
             self.tensors[name] = found.detach().to("cpu", torch.float64).numpy()
             if not np.isfinite(self.tensors[name]).all():
-                raise _Refusal(f"{name} holds values that are not finite")
+                raise _RefusalError(f"{name} holds values that are not finite")
         return found
 
     def source(self, node: Any) -> int:
         if not isinstance(node, fx.Node) or node not in self.values:
-            raise _Refusal(f"{node} is not computed from the input")
+            raise _RefusalError(f"{node} is not computed from the input")
         return self.values[node]
 
     def step(self, node: fx.Node) -> None:
@@ -171,12 +171,12 @@ class _Builder:
         elif (handler := _FUNCTIONS.get(node.target)) is not None:
             handler(self, node)
         else:
-            raise _Refusal(f"{getattr(node.target, '__name__', node.target)} has no exact form here")
+            raise _RefusalError(f"{getattr(node.target, '__name__', node.target)} has no exact form here")
 
     def transpose(self, node: fx.Node) -> None:
         base = node.args[0]
         if not isinstance(base, fx.Node) or base not in self.constants:
-            raise _Refusal("transposing activations is not supported")
+            raise _RefusalError("transposing activations is not supported")
         name, flipped = self.constants[base]
         self.constants[node] = (name, not flipped)
 
@@ -196,7 +196,7 @@ class _Builder:
         elif isinstance(module, nn.ReLU6 | nn.Hardtanh):
             self.clip(node, source, self.scalar(module.min_val), self.scalar(module.max_val))
         else:
-            raise _Refusal(f"{type(module).__name__} has no exact form here")
+            raise _RefusalError(f"{type(module).__name__} has no exact form here")
 
     def append(self, operation: Operation) -> int:
         self.operations.append(operation)
@@ -225,7 +225,7 @@ class _Builder:
 
     def convolution(self, node: fx.Node, source: int, module: nn.Conv2d, path: str) -> None:
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            raise _Refusal(
+            raise _RefusalError(
                 f"padding {module.padding_mode!r}, {module.padding!r}: only numbers of zeros are supported"
             )
         shape = [int(n) for n in self.shape(node.args[0])]
@@ -242,21 +242,26 @@ class _Builder:
 
     def flat(self, node: fx.Node) -> None:
         if len(self.shape(node.args[0])) != 1:
-            raise _Refusal(f"a linear map along the last axis of data of shape {self.shape(node.args[0])}")
+            raise _RefusalError(
+                f"a linear map along the last axis of data of shape {self.shape(node.args[0])}"
+            )
 
 
 def _linear_call(b: _Builder, node: fx.Node) -> None:
-    x, weight, bias = (*node.args, *node.kwargs.values(), None)[:3]
-    (w, w_flipped), c = b.constants[weight], b.constants[bias][0] if bias is not None else None  # type: ignore[index]
-    if w_flipped:
-        raise _Refusal("linear() with a transposed weight")
-    b.linear(node, b.source(x), w, c)
+    inputs: list[Any] = [*node.args, *node.kwargs.values(), None]
+    x, weight, bias = inputs[:3]
+    if weight not in b.constants or (bias is not None and bias not in b.constants):
+        raise _RefusalError("linear() whose weights are computed")
+    name, flipped = b.constants[weight]
+    if flipped:
+        raise _RefusalError("linear() with a transposed weight")
+    b.linear(node, b.source(x), name, None if bias is None else b.constants[bias][0])
 
 
 def _matmul(b: _Builder, node: fx.Node) -> None:
     x, weight = node.args
     if not isinstance(weight, fx.Node) or weight not in b.constants:
-        raise _Refusal("a product of two activations is not affine")
+        raise _RefusalError("a product of two activations is not affine")
     name, flipped = b.constants[weight]
     b.flat(node)
     b.tensor(name)
@@ -273,12 +278,12 @@ def _sum(sign: int) -> Callable[[_Builder, fx.Node], None]:
         elif y in b.constants and sign > 0:
             name = b.constants[y][0]  # type: ignore[index]
             if b.tensor(name).shape != b.shape(x):
-                raise _Refusal(f"adding {name} stretches it over other axes")
+                raise _RefusalError(f"adding {name} stretches it over other axes")
             b.emit(node, _sum_of([b.source(x)], ["1"], f"@{name}"))
         elif isinstance(x, fx.Node) and isinstance(y, fx.Node) and b.shape(x) == b.shape(y):
             b.emit(node, _sum_of([b.source(x), b.source(y)], ["1", str(sign)]))
         else:
-            raise _Refusal("a sum of unequal shapes")
+            raise _RefusalError("a sum of unequal shapes")
 
     return add
 
@@ -288,7 +293,7 @@ def _product(b: _Builder, node: fx.Node) -> None:
     if isinstance(x, int | float):
         x, factor = factor, x
     if not isinstance(factor, int | float):
-        raise _Refusal("a product of two activations is not affine")
+        raise _RefusalError("a product of two activations is not affine")
     b.emit(node, _sum_of([b.source(x)], [b.scalar(factor)]))
 
 
@@ -312,19 +317,19 @@ def _clip(b: _Builder, node: fx.Node) -> None:
         **node.kwargs,
     }
     if not all(isinstance(bound, int | float) for bound in bounds.values()):
-        raise _Refusal("clip needs two numbers")
+        raise _RefusalError("clip needs two numbers")
     low, high = (b.scalar(bounds[key]) for key in ("min", "max"))
     b.clip(node, b.source(node.args[0]), low, high)
 
 
 def _leaky(b: _Builder, node: fx.Node) -> None:
-    slope = (*node.args[1:], node.kwargs.get("negative_slope", 0.01))[0]
+    slope: Any = (*node.args[1:], node.kwargs.get("negative_slope", 0.01))[0]
     b.ramps(node, b.source(node.args[0]), b.scalar(-slope))
 
 
 _TRANSPOSES = frozenset({"t", torch.t})
 _FUNCTIONS: dict[Any, Callable[[_Builder, fx.Node], None]] = {
-    F.linear: _linear_call,
+    functional.linear: _linear_call,
     torch.matmul: _matmul,
     operator.matmul: _matmul,
     "matmul": _matmul,
@@ -337,7 +342,7 @@ _FUNCTIONS: dict[Any, Callable[[_Builder, fx.Node], None]] = {
     torch.mul: _product,
     operator.neg: _negation,
     torch.neg: _negation,
-    F.relu: _relu,
+    functional.relu: _relu,
     torch.relu: _relu,
     "relu": _relu,
     torch.abs: _absolute,
@@ -346,6 +351,6 @@ _FUNCTIONS: dict[Any, Callable[[_Builder, fx.Node], None]] = {
     torch.clamp: _clip,
     "clamp": _clip,
     torch.clip: _clip,
-    F.hardtanh: _clip,
-    F.leaky_relu: _leaky,
+    functional.hardtanh: _clip,
+    functional.leaky_relu: _leaky,
 }

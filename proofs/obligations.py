@@ -1,8 +1,9 @@
-"""A claim bound to its networks: a program, a box of free variables, and a formula that must have no solution.
+"""A claim bound to its networks: a program, a box of free variables, and a formula that must have no
+solution.
 
-Equalities among the inputs (`x1 == x2`) are substituted exactly: the first declared variable of each is eliminated,
-which turns a claim over a plane into one over a line. The order of the conjuncts of `given` decides; a certificate
-relies on it.
+Equalities among the inputs (`x1 == x2`) are substituted exactly: the first declared variable of each is
+eliminated, which turns a claim over a plane into one over a line. The order of the conjuncts of `given`
+decides; a certificate relies on it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from .claims import Claim
-from .compilation import Forms, Value, Vector
+from .compilation import Forms, Vector
 from .expressions import Expr, ExpressionError, conjuncts, fold
 from .faults import Fault, InputError
 from .formulas import Atom, Both, Formula, negate
@@ -36,7 +37,8 @@ class Obligation:
         scope: the part of it that says a point is in scope.
         inputs: each declared component as a form of the free variables, in the order of declaration.
         free: names of the free variables.
-        substitution: eliminated components, each with the number of the conjunct of `given` that determines it.
+        substitution: eliminated components, each with the number of the conjunct of `given` that determines
+        it.
     """
 
     claim: Claim
@@ -69,7 +71,8 @@ def bind(claim: Claim, graphs: Mapping[str, Graph]) -> Obligation:
     """Write a claim over the given networks as an obligation.
 
     Raises:
-        InputError: the claim is not piecewise linear, or does not fit the networks; with the column in its text.
+        InputError: the claim is not piecewise linear, or does not fit the networks; with the column in its
+        text.
     """
     ranges = {c: (v.lo, v.hi, v.whole) for v in claim.variables for c in v.components}
     eliminated, substitution = _eliminations(claim)
@@ -117,7 +120,8 @@ def _grouped(claim: Claim, inputs: Mapping[str, Form]) -> dict[str, Form | Vecto
 
 
 def _eliminations(claim: Claim) -> tuple[dict[str, Form], tuple[tuple[str, int], ...]]:
-    """Each eliminated component as a form over all components, and the conjuncts that determine them in order."""
+    """Each eliminated component as a form over all components, and the conjuncts that determine them in
+    order."""
     names = [c for v in claim.variables for c in v.components]
     identity = {name: Form.of(0, i) for i, name in enumerate(names)}
     found: dict[int, Form] = {}

@@ -1,8 +1,8 @@
 """Text of a claim to `Expr`, by precedence climbing over a whitelist; nothing is ever evaluated as Python.
 
-Grammar, loosest first: `=>` (to the right), `or`, `and`, `not`, comparisons (chains allowed), `+ -`, `* /`, unary `-`,
-`**` with a small literal exponent, then `name`, `name[i]`, `name(args)`, `name(args)[i]`, numbers, parentheses.
-Numbers are exact: 0.1 is 1/10.
+Grammar, loosest first: `=>` (to the right), `or`, `and`, `not`, comparisons (chains allowed), `+ -`, `* /`,
+unary `-`, `**` with a small literal exponent, then `name`, `name[i]`, `name(args)`, `name(args)[i]`,
+numbers, parentheses. Numbers are exact: 0.1 is 1/10.
 """
 
 from __future__ import annotations

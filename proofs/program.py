@@ -1,8 +1,8 @@
 """The exact form of networks and claims: a straight-line program of affine maps and ReLUs over the rationals.
 
-Step 0 holds the free variables t. An affine step is Σ_s M_s v_s + c over earlier steps s, plus a rounding error of
-at most γ_k (Σ|M_s||v_s| + |c|) + k·2⁻¹²⁶ per row, where k = `depth` (0: exact). A ReLU step is max(v, 0), exact in
-every semantics. Everything else of the language is written in these two.
+Step 0 holds the free variables t. An affine step is Σ_s M_s v_s + c over earlier steps s, plus a rounding
+error of at most γ_k (Σ|M_s||v_s| + |c|) + k·2⁻¹²⁶ per row, where k = `depth` (0: exact). A ReLU step is
+max(v, 0), exact in every semantics. Everything else of the language is written in these two.
 """
 
 from __future__ import annotations

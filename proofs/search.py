@@ -74,7 +74,8 @@ class Search:
         return score(self.obligation.counterexample, self.batch, self.batch.forward(points))
 
     def witness(self, points: Tensor) -> Witness | None:
-        """The first of `points` [points, free] that is a counterexample beyond doubt, in scope and replayed."""
+        """The first of `points` [points, free] that is a counterexample beyond doubt, in scope and
+        replayed."""
         for point in points.tolist():
             inputs = self.obligation.declared(self.inward(point))
             found = confirmed(self.claim, inputs, self.exact, self.torch_run)
@@ -117,7 +118,8 @@ def score(formula: Formula, batch: BatchProgram, values: list[Tensor]) -> Tensor
 def confirmed(
     claim: Claim, inputs: Mapping[str, Fraction], exact: Answer, torch_run: Answer
 ) -> Witness | None:
-    """A witness if the claim's semantics says so: exact arithmetic under "real", torch itself under "float32"."""
+    """A witness if the claim's semantics says so: exact arithmetic under "real", torch itself under
+    "float32"."""
     if any(float(value) != value for value in inputs.values()):
         return None
     if claim.semantics == "float32" and any(_to_single(float(value)) != value for value in inputs.values()):

@@ -63,7 +63,8 @@ def _compact(array: Matrix) -> Matrix:
     floats = array.astype(np.float64)
     if all(Fraction(float(f)) == e for f, e in zip(floats.ravel(), array.ravel(), strict=True)):
         return floats
-    return np.vectorize(Fraction, otypes=[object])(array)
+    exact: Matrix = np.vectorize(Fraction, otypes=[object])(array)
+    return exact
 
 
 def add_network(program: Program, graph: Graph, source: int, rounding: bool) -> int:

@@ -1,7 +1,7 @@
 """Judge claims: the ladder of stages, and the outcome with its lengths.
 
-Nothing is called proved before `check.py`, in another process, has accepted the certificate; the exceptions are named
-in the verdict (`Proved.trusted`).
+Nothing is called proved before `check.py`, in another process, has accepted the certificate; the exceptions
+are named in the verdict (`Proved.trusted`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
 from assay.models import Network, load, load_dataset
+from torch import Tensor
 
 from . import certificates, claim_files
 from .claims import Claim
 from .faults import Fault, InputError
-from .lowering import Graph, Unsupported, lower
+from .lowering import Graph, UnsupportedError, lower
 from .obligations import Obligation, bind
 from .replay import exact_answers, torch_answers
 from .search import Deadline, Search, confirmed
@@ -105,7 +104,7 @@ class _Networks:
         self.base = base
         self.given = given
         self.loaded: dict[str, Network] = {}
-        self.lowered: dict[str, Graph | Unsupported] = {}
+        self.lowered: dict[str, Graph | UnsupportedError] = {}
 
     def faults(self, claim: Claim) -> list[Fault]:
         """Load what a claim needs; what cannot be loaded, or does not fit."""
@@ -137,7 +136,7 @@ class _Networks:
             if network.digest not in self.lowered:
                 try:
                     self.lowered[network.digest] = lower(network.module, network.in_shape)
-                except Unsupported as error:
+                except UnsupportedError as error:
                     self.lowered[network.digest] = error
             graph = self.lowered[network.digest]
             if isinstance(graph, Graph):
@@ -334,7 +333,8 @@ def _lengths(claim: Claim, obligation: Obligation | None, certificate: Certifica
 
 
 def scope_mass(claim: Claim, networks: Mapping[str, Network], data: str, seed: int) -> float | None:
-    """Share of a dataset's inputs that lie in the scope; None where they do not match the claim's variables."""
+    """Share of a dataset's inputs that lie in the scope; None where they do not match the claim's
+    variables."""
     components = [c for v in claim.variables for c in v.components]
     for network in networks.values():
         rows = load_dataset(data, network, limit=10_000, seed=seed).inputs.flatten(1).double()

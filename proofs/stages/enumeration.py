@@ -1,6 +1,7 @@
 """Every input of a small finite scope, in batches through torch; the yardstick of proof length.
 
-For networks without an exact form this is the only way. The verdict then rests on torch's arithmetic, which it says.
+For networks without an exact form this is the only way. The verdict then rests on torch's arithmetic, which
+it says.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
+from assay.proofs.claims import Claim
+from assay.proofs.expressions import COMPARISONS, fold
+from assay.proofs.search import Deadline
+from assay.proofs.verdicts import Unknown
 from torch import Tensor
-
-from ..claims import Claim
-from ..expressions import COMPARISONS, fold
-from ..search import Deadline
-from ..verdicts import Unknown
 
 NAME = "enumeration"
 
@@ -69,6 +69,7 @@ class Batches:
         return result
 
     def compare(self, op: str, left: Tensor, right: Tensor) -> Tensor:
+        """Truths [b]; vectors are compared component by component."""
         if left.dtype == torch.bool:
             return (left == right) if op == "==" else (left != right)
         a, b = _aligned(left, right)
@@ -96,7 +97,9 @@ def _connect(op: str, parts: list[Tensor]) -> Tensor:
 def _reduce(op: str, values: Tensor) -> Tensor:
     if op == "argmax":
         return values.argmax(-1).double()
-    return {"min": values.amin, "max": values.amax, "sum": values.sum}[op](-1)
+    if op == "sum":
+        return values.sum(-1)
+    return values.amin(-1) if op == "min" else values.amax(-1)
 
 
 def size_of(claim: Claim) -> int | None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 
 import torch
+from assay.proofs.search import Search
+from assay.proofs.verdicts import Witness
 from torch import Tensor
-
-from ..search import Search
-from ..verdicts import Witness
 
 NAME = "falsification"
 _STARTS = 256

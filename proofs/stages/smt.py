@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from ..bounds import Bounds
-from ..formulas import Atom, Both, Formula
-from ..program import Affine, Free, Relu, Step
-from ..search import Search
-from ..translation import Form
-from ..verdicts import Proved, Unknown, Verdict, Witness
+from assay.proofs.bounds import Bounds
+from assay.proofs.formulas import Atom, Both, Formula
+from assay.proofs.program import Affine, Free, Relu, Step
+from assay.proofs.search import Search
+from assay.proofs.translation import Form
+from assay.proofs.verdicts import Proved, Unknown, Verdict, Witness
 
 NAME = "z3"
 MAX_UNSTABLE = 60
@@ -86,6 +86,7 @@ class Encoding:
         return "\n".join(self.lines)
 
     def step(self, number: int, step: Step) -> None:
+        """Write one step."""
         if isinstance(step, Free):
             ends = zip(
                 self.search.obligation.lo,
@@ -101,10 +102,12 @@ class Encoding:
             self.affine(number, step)
 
     def declare(self, name: str, lo: Fraction, hi: Fraction, sort: str = "Real") -> None:
+        """Declare a constant between bounds."""
         self.lines.append(f"(declare-const {name} {sort})")
         self.lines.append(f"(assert (and (>= {name} {_number(lo)}) (<= {name} {_number(hi)})))")
 
     def affine(self, number: int, step: Affine) -> None:
+        """Define the rows of an affine step, each with its rounding error."""
         radius = self.bounds.radius(number)
         for i in range(step.size):
             terms = [(f"v{s}_{j}", Fraction(m[i, j])) for s, m in step.terms for j in m[i].nonzero()[0]]
@@ -118,18 +121,19 @@ class Encoding:
             self.lines.append(f"(define-fun v{number}_{i} () Real {value})")
 
     def relu(self, number: int, step: Relu) -> None:
+        """Define ReLUs of known sign; declare the others with their triangles."""
         low, high = self.bounds.interval(step.source)
         for i in range(step.size):
-            l, u = (Fraction(float(side[0, i])) for side in (low, high))
-            l, u = l - _SLACK * (1 + abs(l)), u + _SLACK * (1 + abs(u))
+            least, most = (Fraction(float(side[0, i])) for side in (low, high))
+            least, most = least - _SLACK * (1 + abs(least)), most + _SLACK * (1 + abs(most))
             inside, name = f"v{step.source}_{i}", f"v{number}_{i}"
-            if l >= 0 or u <= 0:
-                self.lines.append(f"(define-fun {name} () Real {inside if l >= 0 else '0.0'})")
+            if least >= 0 or most <= 0:
+                self.lines.append(f"(define-fun {name} () Real {inside if least >= 0 else '0.0'})")
                 continue
             self.unstable += 1
             self.lines.append(f"(declare-const {name} Real)")
             self.lines.append(f"(assert (= {name} (ite (>= {inside} 0.0) {inside} 0.0)))")
-            chord = f"(* {_number(u / (u - l))} (- {inside} {_number(l)}))"
+            chord = f"(* {_number(most / (most - least))} (- {inside} {_number(least)}))"
             self.lines.append(f"(assert (and (>= {name} 0.0) (>= {name} {inside}) (<= {name} {chord})))")
 
     def name(self, step_name: str) -> str:
@@ -140,6 +144,7 @@ class Encoding:
         return f"(to_real t{i})" if self.search.obligation.whole[i] else f"t{i}"
 
     def formula(self, formula: Formula) -> str:
+        """A formula as a term."""
         if isinstance(formula, Atom):
             return f"({'>' if formula.strict else '>='} {self.form(formula.form)} 0.0)"
         if not formula.parts:
@@ -148,6 +153,7 @@ class Encoding:
         return f"({word} {' '.join(map(self.formula, formula.parts))})"
 
     def form(self, form: Form) -> str:
+        """A linear form as a term."""
         parts = [f"(* {_number(c)} {self.name(f'v{step}_{i}')})" for (step, i), c in form.terms]
         return f"(+ {_number(form.const)} {' '.join(parts)})" if parts else _number(form.const)
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import torch
+from assay.proofs.bounds import BatchProgram, Bounds
+from assay.proofs.formulas import Atom, Both, Formula, atoms, holds
+from assay.proofs.program import Relu
+from assay.proofs.search import Deadline, Search
+from assay.proofs.tree import Tree
+from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
-
-from ..bounds import BatchProgram, Bounds
-from ..formulas import Atom, Both, Formula, atoms, holds
-from ..program import Relu
-from ..search import Deadline, Search
-from ..tree import Tree
-from ..verdicts import Unknown, Witness
 
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
@@ -94,7 +93,8 @@ class Splitter:
     def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
         """Upper bounds of the atoms, shifted so that < 0 means closed, as far as floating point can tell.
 
-        e > 0 is refuted by a bound of 0, which rounding may hide: there the checker is asked, unless it said no.
+        e > 0 is refuted by a bound of 0, which rounding may hide: there the checker is asked, unless it said
+        no.
         """
         reach = torch.maximum(lo.abs(), hi.abs())
         noise = _NOISE * (self.rows.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
@@ -102,6 +102,7 @@ class Splitter:
         return torch.where(self.settled.isnan(), top, self.settled)
 
     def close(self, numbers: list[int], closed: Tensor, lo: Tensor, hi: Tensor) -> None:
+        """Mark leaves as closed."""
         for k in closed.nonzero().flatten().tolist():
             self.tree.nodes[numbers[k]].closed = True
             volume = self.volume(lo[k], hi[k])
@@ -172,6 +173,7 @@ class Splitter:
         return not holds(self.formula, self.search.obligation.program.evaluate(point))
 
     def divide(self, number: int, variable: int, at: float, lo: Tensor, hi: Tensor) -> None:
+        """Cut one box at a value of one variable."""
         first, second = self.tree.split(number, variable, Fraction(at))
         left, right = hi.clone(), lo.clone()
         left[variable] = at
@@ -189,6 +191,7 @@ class Splitter:
             self.progress.closed_volume -= self.volume(*self.boxes[number])
 
     def unknown(self, reason: str, needed: str) -> Unknown:
+        """What is known when the search stops."""
         progress = self.progress
         box = None
         if progress.largest is not None:
@@ -226,7 +229,8 @@ def _decisive(formula: Formula, top: Tensor, first: int) -> tuple[Tensor, Tensor
 
 
 def breakpoints(batch: BatchProgram, low: Tensor, high: Tensor, middle: Tensor) -> Tensor:
-    """A zero inside (low, high) of a ReLU whose inputs are affine there, the one nearest the middle; else the middle.
+    """A zero inside (low, high) of a ReLU whose inputs are affine there, the one nearest the middle; else
+    the middle.
 
     Up to the first step whose ReLUs change sign, values are affine between the ends, so the zero is where the
     chord crosses.
