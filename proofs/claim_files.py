@@ -130,7 +130,6 @@ class _Reader:
         return {**named, **({"f": main} if main else {})}
 
     def claim(self, table: dict[str, Any], index: int) -> Claim | None:
-        before = len(self.faults)
         self.reject_unknown(table, _CLAIM_KEYS, index)
         name = self.text(table, "name", index) or f"claim {index + 1}"
         show = self.text(table, "show", index)
@@ -138,7 +137,7 @@ class _Reader:
         lemmas = self.lemmas(table, index)
         if show is None:
             self.fault(f"claim {name!r} shows nothing: expected the key `show`", index, "show")
-        if len(self.faults) > before or show is None:
+        if show is None:
             return None
         semantics = (
             self.text(table, "semantics", index) or self.text(self.document, "semantics", -1) or "real"
@@ -166,7 +165,7 @@ class _Reader:
         """Move the faults of one claim to their lines."""
         for fault in error.faults:
             head = re.match(r"\w+", fault.message)
-            named = re.match(r"(?:domain .* of|variable '?)(\S+?)[':]", fault.message)
+            named = re.match(r"(?:domain .* of |variable ')([\w.\[\]]+)", fault.message)
             key = named[1] if named else head[0] if head else "name"
             self.fault(fault.message, index, key, (fault.column or 1) - 1)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,13 +89,24 @@ def verify(
     faults = [fault for claim in todo for fault in loaded.faults(claim)]
     if faults:
         raise InputError(faults)
-    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch, _one_thread():
         folder = certificates or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         return [
             _outcome(claim, loaded, data, budget_s, memory, seed, folder, certificates is not None, progress)
             for claim in todo
         ]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small products: more threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Networks:
