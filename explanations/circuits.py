@@ -23,6 +23,7 @@ class EdgeCircuit:
 
     kind = "circuit"
     donor = "zero"
+    open_ended = False
 
     def __init__(
         self,
@@ -81,7 +82,8 @@ class NodeCircuit:
     """A transformer or MLP with some heads and neurons kept; the others stand at their mean."""
 
     kind = "circuit"
-    donor = "mean"
+    donor = "zero"
+    open_ended = False
 
     def __init__(
         self,

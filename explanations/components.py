@@ -88,6 +88,7 @@ class Components:
 
     kind = "components"
     donor = "zero"
+    open_ended = False
 
     def __init__(
         self,
@@ -134,13 +135,14 @@ class Components:
         """Run the network with the inactive components switched off."""
         factors = self._factors({n: (restored[f"{n}|L"], restored[f"{n}|R"]) for n in self.factors})
         by_token = self.network.input == "token"
-        for f, mask in zip(factors.values(), active.split(list(self.counts.values()), dim=-1), strict=True):
+        masks = torch.split(active, list(self.counts.values()), dim=-1)
+        for f, mask in zip(factors.values(), masks, strict=True):
             f.mask = mask if by_token else mask[:, 0]
         return masked(self._rebuilt(restored), factors)(x)
 
     def _factors(self, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Factors]:
-        like = {"device": self.network.device, "dtype": self.network.dtype}
-        return {name: Factors(L.to(**like), R.to(**like)) for name, (L, R) in pairs.items()}
+        device, dtype = self.network.device, self.network.dtype
+        return {n: Factors(L.to(device, dtype), R.to(device, dtype)) for n, (L, R) in pairs.items()}
 
     def recipe(self) -> dict[str, object]:
         """Where the components came from, and the rule."""

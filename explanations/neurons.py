@@ -43,6 +43,7 @@ class Neurons:
 
     kind = "neurons"
     donor = "zero"
+    open_ended = False
 
     def __init__(self, network: Network, sites: Sequence[str] | None = None, name: str = "neurons") -> None:
         self.network, self.name = network, name
@@ -91,7 +92,7 @@ class Neurons:
 
     def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
         """Run the network with every inactive neuron at zero."""
-        masks = dict(zip(self.sites, active.split(self.sizes, dim=-1), strict=True))
+        masks = dict(zip(self.sites, torch.split(active, self.sizes, dim=-1), strict=True))
         network = self._rebuilt(self._weights(restored))
         return network.patched(x, {site: _gate(mask) for site, mask in masks.items()})
 

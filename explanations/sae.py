@@ -115,6 +115,7 @@ class SAEMechanism:
 
     kind = "sae"
     donor = "zero"
+    open_ended = False
 
     def __init__(self, sae: SAE, network: Network, name: str | None = None) -> None:
         if not sae.site:

@@ -19,7 +19,8 @@ class WholeNetwork:
     """One part, all weights, always active."""
 
     kind = "network"
-    donor = "none"
+    donor = "zero"
+    open_ended = False
 
     def __init__(self, network: Network, name: str = "whole network") -> None:
         self.network, self.name = network, name
@@ -51,6 +52,7 @@ class Lookup:
 
     kind = "lookup"
     donor = "zero"
+    open_ended = True
 
     def __init__(self, network: Network, inputs: Tensor, name: str = "lookup table") -> None:
         size = sum(value.numel() for value in network.parameters().values())
@@ -96,7 +98,8 @@ class Answers:
     """
 
     kind = "answers"
-    donor = "none"
+    donor = "zero"
+    open_ended = False
 
     def __init__(self, network: Network, outputs: Tensor, name: str = "answers alone") -> None:
         self.network, self.name = network, name

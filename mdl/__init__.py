@@ -1,20 +1,26 @@
 """Bits: codes, tallies, the ledger, the law of an explanation, reports and their comparison."""
 
+from .compare import Comparison, Incomparable, comparison, longer_than
 from .law import Law, Point, Rate
 from .ledger import Ledger, Line
+from .mechanism_score import MechanismProblem, score_mechanism
 from .message import Code, Dictionary, DoesNotDecode, MechanismExplanation, SiteExplanation
 from .parts import PartError, Parts, PartTensor, one_part
-from .score import MechanismProblem, Score, SiteProblem, score_mechanism, score_site
+from .report import Report, ReportError, json_schema, load_report, load_reports
+from .score import Score
+from .site_score import SiteProblem, score_site
 from .tally import Histogram, Usage, merge
-from .target import CategoricalTarget, GridTarget, kl_bits
+from .target import CategoricalTarget, GridTarget, Target, kl_bits
 
 __all__ = [
     "CategoricalTarget",
     "Code",
+    "Comparison",
     "Dictionary",
     "DoesNotDecode",
     "GridTarget",
     "Histogram",
+    "Incomparable",
     "Law",
     "Ledger",
     "Line",
@@ -25,11 +31,19 @@ __all__ = [
     "Parts",
     "Point",
     "Rate",
+    "Report",
+    "ReportError",
     "Score",
     "SiteExplanation",
     "SiteProblem",
+    "Target",
     "Usage",
+    "comparison",
+    "json_schema",
     "kl_bits",
+    "load_report",
+    "load_reports",
+    "longer_than",
     "merge",
     "one_part",
     "score_mechanism",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .streams import CHOICE_BITS, Frozen, StreamCode, candidates, shortest
+from .lengths import kt
+from .streams import CHOICE_BITS, Adaptive, Frozen, Range, StreamCode, candidates, shortest
 from .tally import Histogram, Ints
 
 WIDTH = 2**33  # a symbol lies within ±WIDTH/2, a key below 2^30
@@ -73,6 +74,20 @@ class Sharing:
         owner = self.code_of[keys] if keys.size else keys
         groups = (_merge(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes)))
         return sum(code.bits(group) for code, group in zip(self.codes, groups, strict=True))
+
+
+def rough_bits(tally: Histogram, keys: int) -> float:
+    """A quick length for choosing steps: KT within classes of like spread, headers left out."""
+    if not tally.symbols.size:
+        return 0.0
+    owner, symbols = split(tally)
+    group = _classes(owner, symbols, tally.counts, keys)[owner]
+    total = 0.0
+    for g in np.unique(group):
+        mine = _merge(symbols[group == g], tally.counts[group == g])
+        alphabet = int(mine.symbols[-1] - mine.symbols[0]) + 1
+        total += min(kt(mine.counts, alphabet), Adaptive(Range(0, 0)).bits(mine))
+    return total
 
 
 def linear_sharings(tally: Histogram, keys: int) -> Iterator[Sharing]:

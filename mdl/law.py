@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -60,7 +60,8 @@ class Law:
     """L(N) from integer usage counts k_c over n data, the ways to code the parts, the rates of each line.
 
     ``parts`` holds, for each tensor, its ways; their ``bits`` are b_c of the parts and of the remainder,
-    which every message pays. ``preamble`` is paid in any case.
+    which every message pays. ``preamble`` is paid in any case. ``open_ended`` parts are found in the data
+    (a lookup table's entries): beyond n, new data bring new ones at the same rate.
     """
 
     n: int
@@ -68,6 +69,7 @@ class Law:
     parts: tuple[tuple[PartWay, ...], ...]
     preamble: float = 0.0
     rates: dict[str, tuple[Rate, ...]] = field(default_factory=dict)
+    open_ended: bool = False
 
     def __post_init__(self) -> None:
         for way in itertools.chain.from_iterable(self.parts):
@@ -88,7 +90,8 @@ class Law:
     def part_bits(self, N: int) -> float:
         """Expected bits of the parts that N random data use: for each tensor its shortest way at this N."""
         headers, bits, starts = self._stacked
-        costs = headers + bits @ np.append(used(self.n, self.usage, N), 1.0)
+        sent = used(self.n, self.usage, N) * (max(1.0, N / self.n) if self.open_ended else 1.0)
+        costs = headers + bits @ np.append(sent, 1.0)
         return self.preamble + float(np.minimum.reduceat(costs, starts).sum() if costs.size else 0.0)
 
     def at(self, N: int) -> Point:
@@ -103,17 +106,45 @@ class Law:
         """L(N) in bits."""
         return self.at(N).total
 
+    @cached_property
+    def _along_grid(self) -> list[float]:
+        return [self(N) for N in _grid()]
+
     @property
     def rate(self) -> float:
         """Bits per datum for N → ∞."""
-        return math.fsum(min(way.per_datum for way in ways) for ways in self.rates.values())
+        lines = math.fsum(min(way.per_datum for way in ways) for ways in self.rates.values())
+        if not self.open_ended:
+            return lines
+        return lines + math.fsum(min(float(w.bits[:-1].sum()) for w in ways) / self.n for ways in self.parts)
+
+    def grouped(self) -> Law:
+        """The same function with parts of equal usage joined, and without ways that are never shortest."""
+        values, group = np.unique(self.usage, return_inverse=True)
+        owner = np.append(group, values.size)
+        parts = []
+        for ways in self.parts:
+            joined = [replace(w, bits=_joined(owner, w.bits)) for w in ways]
+            parts.append(tuple(_ever_shortest(joined, replace(self, usage=values, parts=()))))
+        return replace(self, usage=values, parts=tuple(parts))
 
     def crossings(self, other: Law) -> list[int]:
         """Every N at which the shorter of the two becomes the longer: the first N on the new side."""
         grid = _grid()
-        ahead = [self(N) <= other(N) for N in grid]
+        ahead = [mine <= theirs for mine, theirs in zip(self._along_grid, other._along_grid, strict=True)]
         turns = [i for i in range(1, len(grid)) if ahead[i] != ahead[i - 1]]
         return [_bisect(self, other, grid[i - 1], grid[i]) for i in turns]
+
+
+def _joined(owner: Ints, bits: Floats) -> Floats:
+    return np.bincount(owner, bits, minlength=int(owner[-1]) + 1).astype(np.float64)
+
+
+def _ever_shortest(ways: list[PartWay], law: Law) -> list[PartWay]:
+    """The ways that win at some N."""
+    sent = np.stack([np.append(used(law.n, law.usage, N), 1.0) for N in _grid() if 2 * law.n >= N])
+    costs = np.stack([way.header + sent @ way.bits for way in ways])
+    return [ways[i] for i in sorted(set(costs.argmin(0).tolist()))]
 
 
 def used(n: int, usage: Ints, N: int) -> Floats:

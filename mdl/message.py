@@ -16,7 +16,7 @@ from torch import Tensor
 from .parts import Parts
 
 
-class DoesNotDecode(ValueError):  # noqa: N818 - it is what happened
+class DoesNotDecode(ValueError):
     """The receiver, with the message alone, does not get the target."""
 
 
@@ -94,6 +94,10 @@ class MechanismExplanation(Protocol):
     @property
     def donor(self) -> str:
         """What replaces inactive parts: zero, mean, resample."""
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether data beyond those at hand would bring new parts, as they do to a lookup table."""
 
     def parts(self) -> Parts:
         """All parts, at full precision."""

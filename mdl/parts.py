@@ -19,6 +19,8 @@ from .lengths import Floats, elias_delta, log2_binomial, signed_delta
 from .streams import Frozen, Range, candidates
 from .tally import Histogram, Ints
 
+SHORT_RANGE = 2**17
+
 
 class PartError(ValueError):
     """Parts that do not fit together."""
@@ -139,7 +141,7 @@ class _Slices:
 
 
 def _by_part(way: _Slices, owner: Ints, parts: int) -> PartWay:
-    return PartWay(way.name, way.header, np.bincount(owner, way.bits, minlength=parts))
+    return PartWay(way.name, way.header, np.bincount(owner, way.bits, minlength=parts).astype(np.float64))
 
 
 def _send_tensor(tensor: PartTensor, precision: int) -> tuple[Tensor, list[_Slices]]:
@@ -173,12 +175,32 @@ def _priced(
     """The frozen codes of the kept entries; a sparse way pays for the mask as well."""
     numbers = keep.sum(1)
     structure = _structure(keep) if sparse else np.zeros(len(flat))
-    symbols, where = np.unique(flat, return_inverse=True)
-    for code in candidates(Histogram.of(flat[keep]), known):
+    symbols, where = _indexed(flat, known)
+    for code in candidates(_tally(flat[keep], known), known):
         if isinstance(code, Frozen):
-            price = np.where(keep, code.prices(symbols)[where.reshape(flat.shape)], 0.0)
-            name = f"{code.name}, sparse" if sparse else code.name
-            yield _Slices(name, told + code.header, structure + price.sum(1), numbers)
+            price = code.prices(symbols)[where]
+            bits = price.sum(1) if keep.all() else np.where(keep, price, 0.0).sum(1)
+            yield _Slices(_named(code, sparse), told + code.header, structure + bits, numbers)
+
+
+def _named(code: Frozen, sparse: bool) -> str:
+    return f"{code.name}, sparse" if sparse else code.name
+
+
+def _indexed(flat: Ints, known: Range) -> tuple[Ints, Ints]:
+    """Symbols, and which of them stands where: by subtraction where the range is short."""
+    if known.size <= SHORT_RANGE:
+        return np.arange(known.lo, known.hi + 1), flat - known.lo
+    symbols, where = np.unique(flat, return_inverse=True)
+    return symbols, where.reshape(flat.shape)
+
+
+def _tally(symbols: Ints, known: Range) -> Histogram:
+    if known.size > SHORT_RANGE:
+        return Histogram.of(symbols)
+    counts = np.bincount(symbols - known.lo, minlength=known.size)
+    seen = counts.nonzero()[0]
+    return Histogram(seen + known.lo, counts[seen])
 
 
 def step_exponent(values: Tensor, precision: int) -> int:

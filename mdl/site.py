@@ -93,9 +93,10 @@ class Channel:
 def _weighted_sum(code: Code, rows: Tensor) -> Tensor:
     counts = torch.bincount(code.row, minlength=code.rows)
     offsets = torch.cumsum(counts, 0) - counts
-    return torch.nn.functional.embedding_bag(
+    total: Tensor = torch.nn.functional.embedding_bag(
         code.part, rows, offsets, mode="sum", per_sample_weights=code.value.double()
     )
+    return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,6 +92,8 @@ class Adaptive:
 class Frozen:
     """A code with one fixed price per symbol: :meth:`prices`."""
 
+    name: str
+
     def prices(self, symbols: Ints) -> Floats:
         """−log2 of each symbol's probability; inf where it has none."""
         raise TypeError(f"{type(self).__name__} has no prices")

@@ -83,7 +83,7 @@ class Usage:
     def of(cls, active: object) -> Usage:
         """The tally of a Boolean array [rows, parts], numpy or torch."""
         if hasattr(active, "cpu"):
-            counts, sizes = active.sum(0).cpu().numpy(), active.sum(1)
+            counts, sizes = active.sum(0).cpu().numpy(), active.sum(1)  # type: ignore[attr-defined]
         else:
             array = np.asarray(active, dtype=bool)
             counts, sizes = array.sum(0), array.sum(1)

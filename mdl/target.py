@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .grid import quantise
-from .keyed import keyed, linear_sharings, shortest_sharing
+from .keyed import Sharing, keyed, linear_sharings, rough_bits, shortest_sharing
 from .law import Rate
 from .ledger import Line
 from .lengths import Floats, kt_bernoulli
@@ -27,6 +28,10 @@ class CorrectionTally(Protocol):
     """Sufficient statistics of a correction: they add, and have a length."""
 
     def __add__(self, other: CorrectionTally) -> CorrectionTally: ...
+
+    @property
+    def rough(self) -> float:
+        """A quick length, for choosing steps."""
 
     def lines(self) -> list[Line]:
         """What the correction costs on the data that were tallied."""
@@ -77,6 +82,15 @@ class ResidualTally:
         variance = self.squares - sum(s * s for s in self.sums) / max(self.rows, 1)
         return self.square_error / variance if variance > 0 else math.nan
 
+    @cached_property
+    def _linear(self) -> list[Sharing]:
+        return list(linear_sharings(self.residuals, self.width))
+
+    @property
+    def rough(self) -> float:
+        """A quick length, for choosing steps."""
+        return rough_bits(self.residuals, self.width)
+
     def lines(self) -> list[Line]:
         """One line: the residual under the shortest sharing of stream codes."""
         way = shortest_sharing(self.residuals, self.width)
@@ -85,12 +99,12 @@ class ResidualTally:
 
     def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
         """Frozen codes: linear in the data."""
-        ways = linear_sharings(self.residuals, self.width)
-        return {"residual": tuple(Rate(w.label, w.header, w.bits(self.residuals) / data) for w in ways)}
+        ways = ((w.label, w.header, w.bits(self.residuals) / data) for w in self._linear)
+        return {"residual": tuple(Rate(*way) for way in ways)}
 
     def shares(self, blocks: list[CorrectionTally]) -> Floats:
         """Bits of each block under the frozen code of all."""
-        way = shortest_sharing(self.residuals, self.width, frozen=True)
+        way = min(self._linear, key=lambda w: w.header + w.bits(self.residuals))
         return np.array([way.bits(b.residuals) for b in blocks if isinstance(b, ResidualTally)])
 
 
@@ -147,6 +161,11 @@ class DivergenceTally:
             return self.finite / MICRO
         flags = float(kt_bernoulli(self.infinite, self.rows))
         return self.finite / MICRO + flags + self.infinite * math.log2(self.outcomes)
+
+    @property
+    def rough(self) -> float:
+        """The length itself."""
+        return self.bits
 
     def lines(self) -> list[Line]:
         """One line, an estimate: KL is an expectation."""

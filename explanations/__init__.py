@@ -1,0 +1,59 @@
+"""Explanations: what is sent about a network, as a message about a site or as a mechanism of parts.
+
+`build` makes one from what a user writes (``sae:folder``, ``components,from=svd`` …); `gather` runs the model
+once and `weigh` gives a report for each. Kinds are classes with a few small methods (see
+`assay.mdl.SiteExplanation` and `assay.mdl.MechanismExplanation`); a plug-in brings its own.
+"""
+
+from .circuits import EdgeCircuit, NodeCircuit, prune_by_attribution, prune_by_magnitude
+from .codebook import Codebook
+from .components import Always, Components, Gates, Reads, planted_components, svd_components
+from .errors import ExplanationError
+from .neurons import NeuronBasis, Neurons
+from .pca import LinearBasis, pca, random_rotation
+from .registry import KINDS, Subject, build
+from .sae import SAE, SAEMechanism, SAESite
+from .saelens import load_saelens, save_saelens
+from .specs import Spec
+from .stored import load_components, save_components
+from .weighing import Evidence, Question, gather, weigh, weigh_one
+from .whole import Answers, Lookup, WholeNetwork
+
+__all__ = [
+    "KINDS",
+    "SAE",
+    "Always",
+    "Answers",
+    "Codebook",
+    "Components",
+    "EdgeCircuit",
+    "Evidence",
+    "ExplanationError",
+    "Gates",
+    "LinearBasis",
+    "Lookup",
+    "NeuronBasis",
+    "Neurons",
+    "NodeCircuit",
+    "Question",
+    "Reads",
+    "SAEMechanism",
+    "SAESite",
+    "Spec",
+    "Subject",
+    "WholeNetwork",
+    "build",
+    "gather",
+    "load_components",
+    "load_saelens",
+    "pca",
+    "planted_components",
+    "prune_by_attribution",
+    "prune_by_magnitude",
+    "random_rotation",
+    "save_components",
+    "save_saelens",
+    "svd_components",
+    "weigh",
+    "weigh_one",
+]

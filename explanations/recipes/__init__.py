@@ -1,0 +1,1 @@
+"""Training recipes for explanations: fair baselines and fixtures, seeded and small."""

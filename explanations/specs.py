@@ -1,0 +1,69 @@
+"""What a user writes for an explanation: ``KIND[:PATH][,key=value…]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .errors import ExplanationError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed explanation: its kind, an optional path, and options."""
+
+    text: str
+    kind: str
+    path: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Parse the text; raises :class:`ExplanationError`.
+
+        >>> Spec.parse("pca,k=8,name=top 8").options["k"]
+        '8'
+        """
+        head, *pairs = text.split(",")
+        kind, _, path = head.partition(":")
+        if not kind:
+            raise ExplanationError(f"explanation {text!r}: expected KIND[:PATH][,key=value…]")
+        options = {}
+        for pair in pairs:
+            key, equals, value = pair.partition("=")
+            if not equals or not key:
+                raise ExplanationError(f"explanation {text!r}: {pair!r} is not key=value")
+            options[key] = value
+        return cls(text, kind, path or None, options)
+
+    def only(self, *known: str) -> None:
+        """Raise where an option is not among the known ones (``name`` always is)."""
+        unknown = sorted(self.options.keys() - {*known, "name"})
+        if unknown:
+            allowed = ", ".join(("name", *known))
+            raise ExplanationError(
+                f"{self.text!r}: unknown option {', '.join(unknown)}; {self.kind} takes {allowed}"
+            )
+
+    def needs_path(self, what: str) -> str:
+        """The path, or an error that says what it should name."""
+        if self.path is None:
+            raise ExplanationError(f"{self.text!r}: expected {self.kind}:PATH, where PATH is {what}")
+        return self.path
+
+    def integer(self, key: str) -> int | None:
+        """An option as an integer."""
+        number = self._number(key, int, "a whole number")
+        return None if number is None else int(number)
+
+    def number(self, key: str) -> float | None:
+        """An option as a number."""
+        return self._number(key, float, "a number")
+
+    def _number(self, key: str, kind: Callable[[str], float], what: str) -> float | None:
+        if key not in self.options:
+            return None
+        try:
+            return kind(self.options[key])
+        except ValueError as error:
+            raise ExplanationError(f"{self.text!r}: {key}={self.options[key]!r} is not {what}") from error

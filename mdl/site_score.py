@@ -1,0 +1,166 @@
+"""``score_site``: one explanation of the activations at a site, in bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from .keyed import linear_sharings, rough_bits, shortest_sharing
+from .law import Law, Rate
+from .ledger import Ledger, Line
+from .message import SiteExplanation
+from .score import (
+    BLOCKS,
+    Precision,
+    Progress,
+    Score,
+    faithfulness,
+    sum_corrections,
+    support_rates,
+    support_shares,
+)
+from .site import Channel, Downstream, Knobs, SiteTally, chunks, tally_rows
+from .support import shortest_support
+from .tally import merge
+from .target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class SiteProblem:
+    """What every explanation of a site is scored on: activations [rows, d] and the target.
+
+    ``positions`` rows make one datum. With ``downstream`` the target is the outputs, and the receiver
+    knows the network after the site.
+    """
+
+    x: Tensor
+    target: Target
+    delta: float
+    positions: int = 1
+    downstream: Downstream | None = None
+
+    @property
+    def data(self) -> int:
+        """n."""
+        return len(self.x) // self.positions
+
+
+def score_site(
+    explanation: SiteExplanation,
+    problem: SiteProblem,
+    precision: Precision = "auto",
+    calibrate_rows: int = 512,
+    progress: Progress | None = None,
+) -> Score:
+    """Weigh an explanation of the activations at a site.
+
+    The two free steps (values, dictionary) are chosen on the first ``calibrate_rows`` rows by minimising
+    the total, and recorded in the score. Units: bits; one row is one sample.
+    """
+    knobs = _calibrate(explanation, problem, precision, calibrate_rows)
+    channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
+    per_block = _tally_blocks(channel, problem, progress)
+    return _site_score(channel, problem, per_block)
+
+
+def _tally_blocks(channel: Channel, problem: SiteProblem, progress: Progress | None) -> list[SiteTally]:
+    blocks: dict[int, list[SiteTally]] = {}
+    for block, rows in chunks(len(problem.x), problem.positions, BLOCKS):
+        tally = tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream)
+        blocks.setdefault(block, []).append(tally)
+        if progress:
+            progress(rows.stop, len(problem.x))
+    return [_sum(tallies) for _, tallies in sorted(blocks.items())]
+
+
+def _sum(tallies: Iterable[SiteTally]) -> SiteTally:
+    several = list(tallies)
+    return SiteTally(
+        merge(t.usage for t in several),
+        merge(t.values for t in several),
+        sum_corrections(t.correction for t in several),
+    )
+
+
+def _calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int) -> Knobs:
+    """Coordinate descent over the two steps, on a first shard; the dictionary's share is scaled to it."""
+    data = max(1, min(rows // problem.positions, problem.data))
+    shard = slice(0, data * problem.positions)
+
+    def bits(knobs: Knobs) -> float:
+        channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
+        tally = tally_rows(channel, problem.x[shard], shard, problem.target, problem.downstream)
+        told = rough_bits(tally.values, channel.parts) + tally.correction.rough
+        told += shortest_support(tally.usage).bits(tally.usage.n)
+        return channel.sent.total(tally.usage.counts) + told * problem.data / data
+
+    fixed = explanation.dictionary().rows is None
+    best = Knobs(8 if precision == "auto" else precision, 2)
+    cost = {best: bits(best)}
+    for _ in range(2):
+        for tried in _ladder(best, precision == "auto" and not fixed):
+            for knobs in tried:
+                cost[knobs] = cost[knobs] if knobs in cost else bits(knobs)
+                if cost[knobs] > cost[best]:
+                    break
+                best = min(best, knobs, key=lambda k: (cost[k], k.precision, k.half_octaves))
+    return best
+
+
+def _ladder(start: Knobs, any_precision: bool) -> Iterator[Iterator[Knobs]]:
+    """Walks away from the start, one for each direction; a walk ends where the cost rises."""
+    for way in (1, -1):
+        yield (Knobs(start.precision, start.half_octaves + way * i) for i in range(1, 25))
+    if any_precision:
+        yield (Knobs(p, start.half_octaves) for p in range(start.precision + 1, 17))
+        yield (Knobs(p, start.half_octaves) for p in range(start.precision - 1, 1, -1))
+
+
+def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> list[Line]:
+    """Parts first, then support, values and correction."""
+    support = shortest_support(tally.usage)
+    values = shortest_sharing(tally.values, channel.parts)
+    sent = channel.sent
+    grid = f"{channel.knobs.precision}-bit grid"
+    told = values.header + values.bits(tally.values)
+    return [
+        Line("dictionary", "parts", grid, sent.total(tally.usage.counts), sent.headers(tally.usage.counts)),
+        Line("active sets", "support", support.name, support.bits(tally.usage.n), support.header),
+        Line("coefficients", "values", values.label, told, values.header),
+        *tally.correction.lines(),
+    ]
+
+
+def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTally]) -> Score:
+    tally = _sum(per_block)
+    n = tally.usage.n
+    ways = list(linear_sharings(tally.values, channel.parts))
+    law = Law(
+        n,
+        tally.usage.counts,
+        channel.sent.ways,
+        channel.sent.header,
+        {
+            "support": support_rates(tally.usage, n),
+            "values": tuple(Rate(w.label, w.header, w.bits(tally.values) / n) for w in ways),
+            **tally.correction.rates(n),
+        },
+    )
+    values = min(ways, key=lambda w: w.header + w.bits(tally.values))
+    blocks = (
+        support_shares(tally.usage, [b.usage for b in per_block])
+        + np.array([values.bits(b.values) for b in per_block])
+        + tally.correction.shares([b.correction for b in per_block])
+    )
+    return Score(
+        Ledger(tuple(_site_lines(channel, tally, problem)), n),
+        law,
+        blocks,
+        np.array([b.usage.n for b in per_block], dtype=np.float64),
+        {"precision": channel.knobs.precision, "value_step": channel.step},
+        faithfulness(tally.usage, tally.correction),
+        tally.usage,
+    )
