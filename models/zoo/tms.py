@@ -45,11 +45,20 @@ def train(config: SuperpositionConfig, seed: int, progress: Progress | None) -> 
 
 
 def data(config: SuperpositionConfig, n: int, seed: int) -> Dataset:
-    """Fresh features, which are their own labels."""
-    x = features(n, config.n_features, torch.Generator().manual_seed(seed))
+    """Fresh features, at least one of them active, which are their own labels.
+
+    An input of zeros says nothing of the mechanism, and at .05 it would be most of the data.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn: list[Tensor] = []
+    while sum(map(len, drawn)) < n:
+        x = features(max(n, 64), config.n_features, generator)
+        drawn.append(x[(x > 0).any(1)])
+    x = torch.cat(drawn)[:n]
     scope = Scope(
-        condition=f"x in [0, 1]^{config.n_features}",
-        distribution=f"each feature is active with probability {P_ACTIVE}, then uniform on [0, 1)",
+        condition=f"x in [0, 1]^{config.n_features}, x ≠ 0",
+        distribution=f"each feature is active with probability {P_ACTIVE}, then uniform on [0, 1); "
+        "at least one is active",
     )
     return Dataset(_name(config), x, x, "sample", scope)
 
