@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def random_network() -> Callable[..., Network]:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             layers: list[nn.Module] = []
-            for a, b in zip(widths, widths[1:], strict=False):
+            for a, b in pairwise(widths):
                 layers += [nn.Linear(a, b), nn.ReLU()]
             module = nn.Sequential(*layers[:-1])
         return Network("random", module, "regression", kind, (widths[0],))  # type: ignore[arg-type]

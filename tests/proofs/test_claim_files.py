@@ -67,7 +67,7 @@ def test_a_bad_file_is_one_clear_error(text, told):
 
 
 def test_a_missing_file_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="nothing.toml"):
+    with pytest.raises(InputError, match=r"nothing\.toml"):
         read(tmp_path / "nothing.toml")
 
 

@@ -1,0 +1,210 @@
+"""The stand-alone checker: runs alone, accepts what the prover made, and nothing that was tampered with."""
+
+import ast
+import copy
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from assay.proofs import check, claim, verify
+from assay.proofs.certificates import CHECKER
+
+CLAIMS = {
+    "grid": ({"x": "integer -6..6", "y": "integer -6..6"}, "x + 2*y <= 5", "f(x, y)[0] <= {}", "real"),
+    "single": ({"x": "integer -6..6", "y": "integer -6..6"}, None, "f(x, y)[0] <= {}", "float32"),
+    "line": ({"x": "integer -6..6", "y": "integer -6..6"}, "x == y", "abs(f(x, y)[0]) <= {}", "real"),
+    "refuted": ({"x": "integer -6..6", "y": "integer -6..6"}, None, "f(x, y)[0] > {}", "real"),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A certificate of each kind, with its weights beside it, and the network."""
+    folder = tmp_path_factory.mktemp("certificates")
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        module = torch.nn.Sequential(
+            torch.nn.Linear(2, 5), torch.nn.ReLU(), torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)
+        )
+    from assay.models import Network
+
+    network = Network("n", module, "regression", "integer", (2,))
+    values = network(torch.cartesian_prod(torch.arange(-6, 7), torch.arange(-6, 7)))
+    bound = f"{float(values.abs().max()) + 1e-3:.4f}"
+    paths = {}
+    for name, (variables, given, show, semantics) in CLAIMS.items():
+        asked = claim(show.format(bound), variables, given=given, semantics=semantics, name=name)
+        (outcome,) = verify([asked], networks={"f": network}, certificates=folder)
+        assert outcome.status == ("refuted" if name == "refuted" else "proved")
+        paths[name] = outcome.verdict.certificate.path
+    return folder, paths, network
+
+
+def sealed(content):
+    body = {key: value for key, value in content.items() if key != "seal"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def accepted(content, folder, weights):
+    path = folder / "mutated.json"
+    path.write_text(json.dumps(content))
+    try:
+        check.check(path, weights)
+    except Exception:  # whatever goes wrong, it is not accepted
+        return False
+    return True
+
+
+def places(value, path=()):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    elif isinstance(value, list):
+        for key, inner in enumerate(value):
+            yield from places(inner, (*path, key))
+    if path:
+        yield path
+
+
+def mutations(content, rng, count):
+    """Single changes anywhere: numbers nudged, texts edited, entries dropped, doubled or swapped."""
+    spots = list(places(content))
+    for _ in range(count):
+        changed = copy.deepcopy(content)
+        *way, last = rng.choice(spots)
+        holder = changed
+        for key in way:
+            holder = holder[key]
+        holder[last] = _changed(holder[last], rng)
+        if changed != content:
+            yield changed
+
+
+def _changed(value, rng):
+    if isinstance(value, bool) or value is None:
+        return rng.choice([True, False, None, 0, ""])
+    if isinstance(value, int):
+        return value + rng.choice([-1, 1, 7, -value])
+    if isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        return rng.choice([value[:at] + rng.choice("0123456789-/<>=+*xyf() ") + value[at + 1 :], value[1:], ""])
+    if isinstance(value, list):
+        return rng.choice([value[1:], value[:-1], value + value[-1:], value[::-1], []])
+    return {key: value[key] for key in list(value)[1:]}
+
+
+def test_it_needs_the_standard_library_only():
+    tree = ast.parse(CHECKER.read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_it_runs_alone(made, tmp_path):
+    folder, paths, network = made
+    alone = tmp_path / "check.py"
+    alone.write_text(CHECKER.read_text())
+    (weights,) = folder.glob("*.safetensors")
+    moved = [tmp_path / path.name for path in paths.values()]
+    for path, target in zip(paths.values(), moved, strict=True):
+        target.write_text(path.read_text())
+    command = [sys.executable, "-I", str(alone), *map(str, moved)]
+    done = subprocess.run(
+        [*command, "--weights", str(weights)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("accepted") == len(moved)
+    without = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert without.returncode == 1
+    assert network.digest in without.stdout
+
+
+def test_every_mutation_is_rejected(made):
+    folder, paths, _ = made
+    weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
+    rng = random.Random(0)
+    rejected = 0
+    for path in paths.values():
+        content = json.loads(path.read_text())
+        assert accepted(content, folder, weights)
+        for changed in mutations(content, rng, 3000):
+            assert not accepted(changed, folder, weights), changed
+            rejected += 1
+    assert rejected >= 10_000
+
+
+def test_no_resealed_mutation_makes_a_false_claim_accepted(made):
+    """A forger recomputes the seal. What is still accepted must be true, by brute force over the grid."""
+    folder, paths, network = made
+    weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
+    rng = random.Random(1)
+    still = 0
+    for path in paths.values():
+        for changed in mutations(json.loads(path.read_text()), rng, 250):
+            resealed = sealed(changed)
+            if accepted(resealed, folder, weights):
+                still += 1
+                assert true_of(resealed, network), resealed
+    assert still > 0
+
+
+def true_of(content, network):
+    """Brute force, in plain Python, over the whole numbers of the claim's ranges."""
+    ranges = {name: range(int(lo), int(hi) + 1) for name, _, lo, hi, _ in content["claim"]["for"]}
+    (x_name, xs), (y_name, ys) = ranges.items()
+    grid = [(x, y) for x in xs for y in ys]
+    if content["networks"]["f"]["operations"] != ORIGINAL:
+        return True  # another list of operations is another network, which the checker prints
+    outputs = network(torch.tensor(grid)).double().flatten().tolist()
+    statements = [content["claim"]["given"] or "0 <= 0", content["claim"]["show"]]
+    truths = []
+    for (x, y), output in zip(grid, outputs, strict=True):
+        scope = {x_name: Fraction(x), y_name: Fraction(y), "abs": abs, "f": lambda *_, o=output: [Fraction(o)]}
+        exact = [re.sub(r"\b(\d+)\b", r"Q(\1)", s).replace("[Q(0)]", "[0]") for s in statements]
+        given, show = (eval(s, {"Q": Fraction, **scope}) for s in exact)
+        truths.append(not given or show)
+    return all(truths) if content["verdict"] == "proved" else not all(truths)
+
+
+ORIGINAL = [
+    ["linear", 0, "0.weight", False, "0.bias"],
+    ["relu", 1],
+    ["linear", 2, "2.weight", False, "2.bias"],
+    ["relu", 3],
+    ["linear", 4, "4.weight", False, "4.bias"],
+]
+
+
+def test_other_weights_are_rejected_even_where_the_claim_still_holds(made):
+    folder, paths, _ = made
+    for index in range(20):
+        (original,) = [p for p in folder.glob("*.safetensors")]
+        data = bytearray(original.read_bytes())
+        data[-1 - 4 * index] ^= 1
+        other = Path(folder / "other.bin")
+        other.write_bytes(data)
+        digest, tensors = check.read_weights(other)
+        with pytest.raises(check.RejectedError, match="digest"):
+            check.check(copied(paths["grid"], folder), {digest: tensors})
+
+
+def copied(path, folder):
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    target = elsewhere / path.name
+    target.write_text(path.read_text())
+    return target
+
+
+def test_a_digest_is_the_models_own(made):
+    folder, _, network = made
+    (weights,) = folder.glob("*.safetensors")
+    assert check.read_weights(weights)[0] == network.digest
