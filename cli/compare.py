@@ -1,0 +1,117 @@
+"""``assay compare``: reports side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .display import Display
+from .failures import Command, Failure
+from .options import display_options
+
+if TYPE_CHECKING:
+    from assay.mdl.compare import Comparison
+
+
+@click.command(cls=Command)
+@click.argument("reports", nargs=-1, required=True, type=click.Path())
+@click.option("--baseline", help="Name of the explanation to take differences to; the first one by default.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, too.")
+@click.option(
+    "--fail-if-longer",
+    type=float,
+    metavar="REL",
+    help="Exit with 1 if a later report is longer than (1 + REL) times the first: 0.01 allows one per cent.",
+)
+@display_options
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    reports: tuple[str, ...],
+    baseline: str | None,
+    html: Path | None,
+    fail_if_longer: float | None,
+    display: str,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Show reports side by side: totals, lines, L(N), intervals, differences and break-even sizes.
+
+    Reports that are not about the same thing (model, data, setting, target, grid) are refused.
+    """
+    if fail_if_longer is not None and not fail_if_longer > -1:
+        raise click.UsageError(f"--fail-if-longer {fail_if_longer}: expected a number above -1")
+    if html is not None and not html.parent.is_dir():
+        raise Failure(f"--html {html}: there is no folder {html.parent}")
+    from assay.mdl.compare import comparison, longer_than
+    from assay.mdl.report import load_report
+
+    loaded = [load_report(path) for path in reports]
+    compared = comparison(loaded, baseline)
+    longer = [] if fail_if_longer is None else longer_than(loaded, fail_if_longer)
+    screen = Display(display, as_json)
+    if html is not None:
+        write_page(html, compared, loaded, baseline)
+    if as_json:
+        screen.document({**document(compared), "longer": longer})
+    else:
+        show(screen, compared, baseline)
+        if html is not None:
+            screen.line(f"wrote {html}")
+    for line in longer:
+        click.echo(f"longer than allowed: {line}", err=True)
+    if longer:
+        ctx.exit(1)
+
+
+def show(screen: Display, compared: Comparison, baseline: str | None) -> None:
+    """Print every table of a comparison."""
+    from .breakeven import sentences
+    from .sheets import differences_sheet, intervals_sheet, ledger_sheet
+
+    screen.sheet(ledger_sheet(compared))
+    screen.sheet(intervals_sheet(compared))
+    if compared.paired:
+        screen.sheet(differences_sheet(compared))
+        for sentence in sentences(compared, baseline):
+            screen.line(sentence)
+
+
+def write_page(path: Path, compared: Comparison, reports: list[Any], baseline: str | None) -> None:
+    """Write the comparison as a page of its own."""
+    from assay.mdl.report import write_whole
+
+    from .breakeven import sentences
+    from .page import Section, page
+
+    section = Section.of(compared, reports, title=about(compared), findings=sentences(compared, baseline))
+    write_whole(path, page("Explanations, side by side", [section]))
+
+
+def about(compared: Comparison) -> str:
+    """What the reports are about, in a line."""
+    scope = compared.scope
+    where = f" at {scope.site}" if scope.site and scope.setting == "site" else ""
+    return f"{scope.target} of {scope.model or 'cached activations'}{where}"
+
+
+def document(compared: Comparison) -> dict[str, Any]:
+    """A comparison as JSON data; infinite and absent numbers are null."""
+    return {
+        "scope": compared.scope.model_dump(),
+        "rows": [_plain(asdict(row)) for row in compared.rows],
+        "crossings": [_plain(asdict(crossing)) for crossing in compared.crossings],
+        "paired": [_plain(asdict(pair)) for pair in compared.paired],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

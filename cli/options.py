@@ -1,0 +1,119 @@
+"""Options that several commands share, and the kinds of values they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .config import read_config
+
+F = TypeVar("F", bound=Callable[..., Any])
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class CountOrAuto(click.ParamType):
+    """A whole number of at least one, or ``auto``."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the text."""
+        if value == "auto" or (isinstance(value, int) and value >= 1):
+            return value
+        if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
+            return int(value)
+        self.fail(f"{value!r} is neither auto nor a whole number of at least 1", param, ctx)
+
+
+class Duration(click.ParamType):
+    """Seconds, or a number with ms, s, m or h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the text as seconds."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value))
+        if not found or float(found[1]) == 0:
+            self.fail(f"{value!r} is no time; expected for instance 60s, 5m or 1h", param, ctx)
+        return float(found[1]) * SECONDS[found[2]]
+
+
+class Memory(click.ParamType):
+    """Bytes, or a number with K, M, G or T (powers of 1024)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the text as bytes."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
+        if not found or float(found[1]) == 0:
+            self.fail(f"{value!r} is no size; expected for instance 512M or 4G", param, ctx)
+        return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def display_options(command: F) -> F:
+    """Add ``--display``, ``--json``, ``--debug`` and ``--config``."""
+    options = (
+        click.option(
+            "--display",
+            type=click.Choice(["auto", "rich", "plain"]),
+            default="auto",
+            show_default=True,
+            envvar="ASSAY_DISPLAY",
+            help="Colours and progress bars, or plain aligned text; auto looks at the terminal.",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, envvar="ASSAY_JSON", help="Print JSON instead of tables."
+        ),
+        click.option(
+            "--config",
+            type=click.Path(dir_okay=False),
+            is_eager=True,
+            expose_value=False,
+            callback=read_config,
+            envvar="ASSAY_CONFIG",
+            help="Read options from a TOML or YAML file, under the same names.",
+        ),
+        click.option("--debug", is_flag=True, envvar="ASSAY_DEBUG", help="Show tracebacks of errors."),
+    )
+    return _all(options, command)
+
+
+def running_options(command: F) -> F:
+    """Add the options that say how a network is run."""
+    options = (
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            envvar="ASSAY_DEVICE",
+            help="auto, cpu or cuda[:i].",
+        ),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
+            envvar="ASSAY_DTYPE",
+            help="Run the network in this type; by default as it is stored.",
+        ),
+        click.option(
+            "--batch-size",
+            type=CountOrAuto(),
+            default="auto",
+            show_default=True,
+            envvar="ASSAY_BATCH_SIZE",
+            help="Data at a time; auto halves it when memory runs out. The score does not depend on it.",
+        ),
+        click.option("--limit", type=click.IntRange(1), envvar="ASSAY_LIMIT", help="Use so many data."),
+        click.option("--seed", type=int, default=0, show_default=True, envvar="ASSAY_SEED", help="Seed."),
+    )
+    return _all(options, command)
+
+
+def _all(options: tuple[Callable[[F], F], ...], command: F) -> F:
+    for option in reversed(options):
+        command = option(command)
+    return command
