@@ -1,0 +1,59 @@
+"""The rooms and who may import whom (see docs/architecture.md)."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "models": set(),
+    "mdl": set(),
+    "explanations": {"mdl", "models"},
+    "proofs": {"models"},
+    "cli": {"mdl", "models", "explanations", "proofs"},
+}
+SOURCES = [(room, path) for room in MAY_IMPORT for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Absolute names of all modules that are imported, anywhere in a file."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+            if node.module == "assay":
+                names |= {f"assay.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_of(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("assay.")}
+
+
+@pytest.mark.parametrize(("room", "path"), SOURCES, ids=[str(p.relative_to(ROOT)) for _, p in SOURCES])
+def test_imports_point_downwards(room: str, path: Path) -> None:
+    upward = rooms_of(imported(ast.parse(path.read_text()))) - MAY_IMPORT[room] - {room}
+    assert not upward, f"{path.relative_to(ROOT)} imports {upward}"
+
+
+def test_the_checker_trusts_the_standard_library_alone() -> None:
+    names = imported(ast.parse((ROOT / "proofs" / "check.py").read_text()))
+    foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+    assert not foreign
+
+
+def test_every_package_is_installed() -> None:
+    import tomllib
+
+    packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    folders = {path.parent for _, path in SOURCES}
+    assert packages == {"assay." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}
+
+
+def test_no_catch_all_modules() -> None:
+    names = {path.stem for _, path in SOURCES}
+    assert not names & {"utils", "util", "common", "core", "helpers", "misc"}
