@@ -28,6 +28,7 @@ CHOICE_BITS = 3.0  # names one of the at most eight families
 PARAMETER_BITS = 8.0
 WIDEST = 2**20  # a wider range is left to the raw and the escape code
 LEAK = 2.0**-24  # least probability of a symbol inside lo..hi, what a 24-bit range coder can hold
+STEEPEST, FLATTEST = -40, 215  # scales that 8 bits can tell; a steeper Gaussian has no float64 tail at 1/2
 
 
 class StreamCode(Protocol):
@@ -239,7 +240,7 @@ def _fitted(tally: Histogram, full: Range) -> Iterator[Discretised]:
     mean = float((size * nonzero).sum()) / weight
     square = float((size**2 * nonzero).sum()) / weight
     for name, moment in (("laplace", mean), ("gaussian", square**0.5)):
-        start = int(np.clip(round(8 * np.log2(max(moment, 2**-3))), -64, 191))
+        start = int(np.clip(round(8 * np.log2(max(moment, 2**-3))), STEEPEST, FLATTEST))
         yield _descend(Discretised(name, start, spike, full), tally)
 
 
@@ -247,7 +248,7 @@ def _descend(code: Discretised, tally: Histogram) -> Discretised:
     """Move the scale while that shortens the code; the moment estimate starts close to the optimum."""
     best, bits = code, code.bits(tally)
     for way in (1, -1):
-        while -64 < best.scale < 191:
+        while STEEPEST < best.scale < FLATTEST:
             tried = replace(best, scale=best.scale + way)
             if (cost := tried.bits(tally)) >= bits:
                 break
