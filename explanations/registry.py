@@ -86,7 +86,7 @@ def _rotation(spec: Spec, subject: Subject) -> Any:
 def _sae(spec: Spec, subject: Subject) -> Any:
     spec.only("site")
     path = spec.needs_path("a SAELens folder, or the name of a shipped SAE")
-    sae: SAE = shipped.shipped_sae(path) if path in shipped.names() else load_saelens(path)
+    sae: SAE = shipped.shipped_sae(path) if path in shipped.SAES else load_saelens(path)
     if subject.setting == "mechanism":
         return SAEMechanism(sae, subject.model(), spec.options.get("site"))
     width = subject.activations().shape[1]

@@ -113,10 +113,25 @@ class MechanismExplanation(Protocol):
 
 
 def check_code(code: Code, parts: int, rows: int) -> None:
-    """A code must be about these parts and rows, and ascend by row."""
+    """A code must be about these parts and rows, ascend by row, and name a part at most once on a row."""
     if (code.rows, code.parts) != (rows, parts):
         raise DoesNotDecode(
             f"a code of {code.rows} rows × {code.parts} parts came, {rows} × {parts} was expected"
         )
-    if len(code.row) and bool((torch.diff(code.row) < 0).any()):
+    if not code.row.shape == code.part.shape == code.value.shape == (len(code.row),):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (code.row, code.part, code.value))
+        raise DoesNotDecode(f"rows, parts and values of a code must be as many as its entries, got {shapes}")
+    _check_inside("row", code.row, rows)
+    _check_inside("part", code.part, parts)
+    if bool((torch.diff(code.row) < 0).any()):
         raise DoesNotDecode("the entries of a code must ascend by row")
+    place = code.row * parts + code.part
+    if bool((torch.diff(place) <= 0).any()) and len(place.unique()) < len(place):
+        raise DoesNotDecode("a code names the same part twice on one row; the support is a set")
+
+
+def _check_inside(what: str, index: Tensor, count: int) -> None:
+    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
+        raise DoesNotDecode(
+            f"a code names {what} {int(index.min())} to {int(index.max())}, there are {what}s 0 to {count - 1}"
+        )

@@ -83,7 +83,8 @@ class Channel:
             total = _weighted_sum(code, self.rows)
         if total.numel() and float(total.abs().max()) >= EXACT:
             raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
-        return total * self.scale + self.bias
+        predicted: Tensor = total * self.scale + self.bias
+        return predicted
 
     def restore(self, code: Code, residual: Tensor) -> Tensor:
         """The receiver: target integers [rows, d] from the message."""
