@@ -25,6 +25,7 @@ from .tally import Ints
 
 MILESTONES = (1, 1_000, 1_000_000)
 FAR = 10**12
+FEW = 32  # up to so many data the draws are multiplied out: differences of log-gammas lose digits there
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,13 @@ class Law:
     def part_bits(self, N: int) -> float:
         """Expected bits of the parts that N random data use: for each tensor its shortest way at this N."""
         headers, bits, starts = self._stacked
-        sent = used(self.n, self.usage, N) * (max(1.0, N / self.n) if self.open_ended else 1.0)
-        costs = headers + bits @ np.append(sent, 1.0)
+        costs = headers + bits @ self._sent(N)
         return self.preamble + float(np.minimum.reduceat(costs, starts).sum() if costs.size else 0.0)
+
+    def _sent(self, N: int) -> Floats:
+        """How often each part is sent, on average, and the remainder (once)."""
+        again = max(1.0, N / self.n) if self.open_ended else 1.0
+        return np.append(used(self.n, self.usage, N) * again, 1.0)
 
     def at(self, N: int) -> Point:
         """L(N) with its lines."""
@@ -116,7 +121,8 @@ class Law:
         lines = math.fsum(min(way.per_datum for way in ways) for ways in self.rates.values())
         if not self.open_ended:
             return lines
-        return lines + math.fsum(min(float(w.bits[:-1].sum()) for w in ways) / self.n for ways in self.parts)
+        known = self.usage > 0
+        return lines + math.fsum(min(float(w.bits[:-1] @ known) for w in ways) / self.n for ways in self.parts)
 
     def grouped(self) -> Law:
         """The same function with parts of equal usage joined, and without ways that are never shortest."""
@@ -141,8 +147,8 @@ def _joined(owner: Ints, bits: Floats) -> Floats:
 
 
 def _ever_shortest(ways: list[PartWay], law: Law) -> list[PartWay]:
-    """The ways that win at some N."""
-    sent = np.stack([np.append(used(law.n, law.usage, N), 1.0) for N in _grid() if 2 * law.n >= N])
+    """The ways that win at some N; once all parts are sent only open-ended laws go on changing."""
+    sent = np.stack([law._sent(N) for N in _grid() if law.open_ended or 2 * law.n >= N])
     costs = np.stack([way.header + sent @ way.bits for way in ways])
     return [ways[i] for i in sorted(set(costs.argmin(0).tolist()))]
 
@@ -152,6 +158,8 @@ def used(n: int, usage: Ints, N: int) -> Floats:
     k = usage.astype(np.float64)
     if n <= N:
         return (k > 0).astype(np.float64)
+    if N <= FEW:
+        return np.asarray(1.0 - np.prod([(n - i - k).clip(0) / (n - i) for i in range(N)], axis=0))
     room = n - k - N
     ways = log2_gamma(n - k + 1) - log2_gamma(np.maximum(room, 0) + 1)
     missed = np.exp2(ways - (log2_gamma(n + 1) - log2_gamma(n - N + 1)))

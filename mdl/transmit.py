@@ -1,0 +1,162 @@
+"""Streams and supports on the wire, code by code as :mod:`streams` and :mod:`support` price them.
+
+Adaptive codes learn in blocks that grow by one part in sixteen: the probabilities of a block are the KT
+estimate from all blocks before it. That costs a few bits more than learning symbol by symbol, and runs at the
+speed of a static code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import wire as on
+from .lengths import Floats
+from .streams import Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
+from .tally import Histogram, Ints
+from .wire import BitstreamError, Wire
+
+FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta", "unused")
+GROWTH = 16
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Consecutive stretches: one symbol, then ever longer ones."""
+    start = 0
+    while start < count:
+        stop = min(count, start + 1 + start // GROWTH)
+        yield slice(start, stop)
+        start = stop
+
+
+def stream_code(wire: Wire, code: StreamCode | None, known: Range | None = None) -> StreamCode:
+    """Tell which code follows: family, range where it is not known, parameters."""
+    index = None if code is None else np.array([FAMILIES.index(code.name)])
+    family = FAMILIES[int(wire.uniform(index, len(FAMILIES), 1)[0])]
+    if family in ("gamma", "delta"):
+        return Universal(family)
+    given = None if code is None else code.range  # type: ignore[attr-defined]
+    span = known if known is not None and family != "adaptive" else _range(wire, given)
+    match family:
+        case "adaptive":
+            return Adaptive(span)
+        case "raw":
+            return Raw(span)
+        case "table":
+            return Table(span, _counts(wire, None if code is None else code.tally, span))  # type: ignore[attr-defined]
+        case "laplace" | "gaussian":
+            told = None if code is None else np.array([code.scale + 64, code.spike])  # type: ignore[attr-defined]
+            scale, spike = wire.uniform(told, 256, 2)
+            return Discretised(family, int(scale) - 64, int(spike), span)
+    raise BitstreamError(f"unknown stream code {family!r}")
+
+
+def _range(wire: Wire, span: Range | None) -> Range:
+    lo = int(on.integer(wire, None if span is None else np.array([span.lo]), 1)[0])
+    size = int(on.natural(wire, None if span is None else np.array([span.size]), 1)[0])
+    return Range(lo, lo + size - 1)
+
+
+def _counts(wire: Wire, tally: Histogram | None, span: Range) -> Histogram:
+    dense = None
+    if tally is not None:
+        dense = np.zeros(span.size, dtype=np.int64)
+        dense[tally.symbols - span.lo] = tally.counts
+    told = on.natural(wire, None if dense is None else dense + 1, span.size) - 1
+    seen = told.nonzero()[0]
+    return Histogram(seen + span.lo, told[seen])
+
+
+def stream(wire: Wire, symbols: Ints | None, count: int, code: StreamCode) -> Ints:
+    """The symbols under a code that both ends know."""
+    if isinstance(code, Adaptive):
+        return _adaptive(wire, symbols, count, code.range)
+    if isinstance(code, Universal):
+        return on.integer(wire, symbols, count, gamma=code.name == "gamma")
+    assert isinstance(code, Frozen)
+    span: Range = code.range  # type: ignore[attr-defined]
+    shifted = None if symbols is None else symbols - span.lo
+    if isinstance(code, Raw):
+        return wire.uniform(shifted, span.size, count) + span.lo
+    probabilities = np.exp2(-code.prices(np.arange(span.lo, span.hi + 1)))
+    return wire.categorical(shifted, probabilities, count) + span.lo
+
+
+def _adaptive(wire: Wire, symbols: Ints | None, count: int, span: Range) -> Ints:
+    """KT over the range and an escape; what escaped follows as signed integers."""
+    counts = np.full(span.size + 1, 0.5)
+    shifted = None
+    if symbols is not None:
+        shifted = np.where(span.holds(symbols), symbols - span.lo, span.size)
+    received = np.zeros(count, dtype=np.int64)
+    for block in blocks(count):
+        given = None if shifted is None else shifted[block]
+        here = wire.categorical(given, counts / counts.sum(), block.stop - block.start)
+        received[block] = here
+        counts += np.bincount(here, minlength=span.size + 1)
+    strays = np.nonzero(received == span.size)[0]
+    beyond = None
+    if symbols is not None:
+        beyond = np.where(symbols[strays] > span.hi, symbols[strays] - span.hi - 1, symbols[strays] - span.lo)
+    told = on.integer(wire, beyond, strays.size)
+    received += span.lo
+    received[strays] = np.where(told >= 0, told + span.hi + 1, told + span.lo)
+    return received
+
+
+def support(wire: Wire, active: Ints | None, name: str, rows: int, parts: int) -> Ints:
+    """Which parts are active: 0/1 [rows, parts], under a code of :mod:`support`."""
+    match name:
+        case "constant":
+            first = None if active is None else active[:1]
+            return np.repeat(_sized(wire, first, 1, parts), rows, axis=0)
+        case "free":
+            return _sized(wire, active, rows, parts)
+        case "enumerative":
+            from .streams import shortest
+
+            sizes = None if active is None else active.sum(1)
+            code = stream_code(wire, None if sizes is None else shortest(Histogram.of(sizes)))
+            return on.subsets(wire, active, stream(wire, sizes, rows, code), parts)
+        case "per-part":
+            return _per_part(wire, active, rows, parts)
+        case "frequencies":
+            return _frequencies(wire, active, rows, parts)
+    raise BitstreamError(f"unknown support code {name!r}")
+
+
+def _sized(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
+    sizes = on.natural(wire, None if active is None else active.sum(1) + 1, rows) - 1
+    return on.subsets(wire, active, _at_most(sizes, parts), parts)
+
+
+def _at_most(sizes: Ints, parts: int) -> Ints:
+    if sizes.size and int(sizes.max()) > parts:
+        raise BitstreamError(f"a row with {int(sizes.max())} of {parts} parts: the stream is damaged")
+    return sizes
+
+
+def _per_part(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
+    received = np.zeros((rows, parts), dtype=np.int64)
+    ones = np.full(parts, 0.5)
+    for block in blocks(rows):
+        size = block.stop - block.start
+        p: Floats = np.tile(ones / (block.start + 1), size)
+        given = None if active is None else active[block].ravel()
+        received[block] = wire.bernoulli(given, p).reshape(size, parts)
+        ones += received[block].sum(0)
+    return received
+
+
+def _frequencies(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
+    on.natural(wire, None if active is None else np.array([max(rows, 1)]), 1)
+    counts = on.natural(wire, None if active is None else active.sum(0) + 1, parts) - 1
+    p = _at_most(counts, rows) / max(rows, 1)
+    open_parts = np.nonzero((counts > 0) & (counts < rows))[0]
+    received = np.zeros((rows, parts), dtype=np.int64)
+    received[:, counts == rows] = 1
+    given = None if active is None else active[:, open_parts].ravel()
+    told = wire.bernoulli(given, np.tile(p[open_parts], rows))
+    received[:, open_parts] = told.reshape(rows, open_parts.size)
+    return received

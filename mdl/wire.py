@@ -1,0 +1,203 @@
+"""The wire: entropy coding of integer arrays, the same code for sending and receiving.
+
+Every method takes the symbols (sender) or None (receiver) and returns the symbols, so a protocol is written
+once and cannot disagree with itself. Under it lies the ANS coder of the library ``constriction`` (R. Bamler,
+arXiv 2201.01741). ANS is a stack: the sender notes what it sends and encodes it backwards at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from .lengths import Floats, floor_log2, unzigzag, zigzag
+from .tally import Ints
+
+LEAST = 2.0**-23  # probabilities that a 24-bit coder can tell from 0 and 1
+
+
+class BitstreamError(ValueError):
+    """A stream that is cut short, damaged, of another version, or not ours."""
+
+
+class Wire(Protocol):
+    """One end of the wire."""
+
+    def bernoulli(self, symbols: Ints | None, p: Floats) -> Ints:
+        """Bits, each 1 with its own probability."""
+
+    def categorical(self, symbols: Ints | None, probabilities: Floats, count: int) -> Ints:
+        """Symbols 0..K−1, all with the same probabilities."""
+
+    def uniform(self, symbols: Ints | None, size: int, count: int) -> Ints:
+        """Symbols 0..size−1, all alike."""
+
+
+class Sender:
+    """Notes symbols; :meth:`words` encodes them."""
+
+    def __init__(self) -> None:
+        self._notes: list[Callable[[Any], None]] = []
+
+    def bernoulli(self, symbols: Ints | None, p: Floats) -> Ints:
+        """Note bits."""
+        given = _given(symbols, len(p))
+        bits, odds = given.astype(np.int32), np.clip(p, LEAST, 1 - LEAST)
+        self._notes.append(lambda coder: coder.encode_reverse(bits, _bernoulli(), odds))
+        return given
+
+    def categorical(self, symbols: Ints | None, probabilities: Floats, count: int) -> Ints:
+        """Note symbols."""
+        given = _given(symbols, count)
+        if len(probabilities) > 1:
+            short = given.astype(np.int32)
+            self._notes.append(lambda coder: coder.encode_reverse(short, _categorical(probabilities)))
+        return given
+
+    def uniform(self, symbols: Ints | None, size: int, count: int) -> Ints:
+        """Note symbols."""
+        given = _given(symbols, count)
+        if size > 1:
+            short = given.astype(np.int32)
+            self._notes.append(lambda coder: coder.encode_reverse(short, _uniform(size)))
+        return given
+
+    def words(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Everything that was noted, compressed."""
+        import constriction
+
+        coder = constriction.stream.stack.AnsCoder()
+        for note in reversed(self._notes):
+            note(coder)
+        return np.asarray(coder.get_compressed(), dtype=np.uint32)
+
+
+class Receiver:
+    """Decodes what a :class:`Sender` sent, in the same order."""
+
+    def __init__(self, words: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
+        import constriction
+
+        try:
+            self._coder = constriction.stream.stack.AnsCoder(words)
+        except ValueError as error:
+            raise BitstreamError(f"not a stream of ours: {error}") from error
+
+    def bernoulli(self, symbols: Ints | None, p: Floats) -> Ints:
+        """The next bits."""
+        return _long(self._coder.decode(_bernoulli(), np.clip(p, LEAST, 1 - LEAST))) if len(p) else _empty()
+
+    def categorical(self, symbols: Ints | None, probabilities: Floats, count: int) -> Ints:
+        """The next symbols."""
+        if len(probabilities) <= 1 or not count:
+            return np.zeros(count, dtype=np.int64)
+        return _long(self._coder.decode(_categorical(probabilities), count))
+
+    def uniform(self, symbols: Ints | None, size: int, count: int) -> Ints:
+        """The next symbols."""
+        if size <= 1 or not count:
+            return np.zeros(count, dtype=np.int64)
+        return _long(self._coder.decode(_uniform(size), count))
+
+    def finish(self) -> None:
+        """Raise unless the stream is used up to the last bit."""
+        if not self._coder.is_empty():
+            raise BitstreamError("the stream goes on after the message: it is damaged or not ours")
+
+
+def _given(symbols: Ints | None, count: int) -> Ints:
+    if symbols is None or len(symbols) != count:
+        raise ValueError(f"a sender needs {count} symbols, got {None if symbols is None else len(symbols)}")
+    return np.asarray(symbols, dtype=np.int64)
+
+
+def _long(symbols: Any) -> Ints:
+    return np.asarray(symbols, dtype=np.int64)
+
+
+def _empty() -> Ints:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _bernoulli() -> Any:
+    import constriction
+
+    return constriction.stream.model.Bernoulli(perfect=False)
+
+
+def _categorical(probabilities: Floats) -> Any:
+    import constriction
+
+    return constriction.stream.model.Categorical(np.asarray(probabilities, dtype=np.float64), perfect=False)
+
+
+def _uniform(size: int) -> Any:
+    import constriction
+
+    return constriction.stream.model.Uniform(size)
+
+
+HALF = 0.5
+
+
+def bits(wire: Wire, symbols: Ints | None, count: int) -> Ints:
+    """Bits at one bit each."""
+    return wire.bernoulli(symbols, np.full(count, HALF))
+
+
+def natural(wire: Wire, values: Ints | None, count: int, gamma: bool = False) -> Ints:
+    """Integers >= 1 under Elias' delta (or gamma) code, bit planes of all of them together."""
+    if gamma:
+        return _binary(wire, values, _unary(wire, None if values is None else floor_log2(values), count))
+    logs = None if values is None else floor_log2(values)
+    told = natural(wire, None if logs is None else logs + 1, count, gamma=True) - 1
+    return _binary(wire, values, told)
+
+
+def integer(wire: Wire, values: Ints | None, count: int, gamma: bool = False) -> Ints:
+    """Signed integers under Elias' code of zigzag + 1."""
+    raised = None if values is None else zigzag(values) + 1
+    return unzigzag(natural(wire, raised, count, gamma) - 1)
+
+
+def _unary(wire: Wire, values: Ints | None, count: int) -> Ints:
+    """Each v as v ones and a zero."""
+    lengths, going = np.zeros(count, dtype=np.int64), np.arange(count)
+    while going.size:
+        more = bits(
+            wire, None if values is None else (values[going] > lengths[going]).astype(np.int64), going.size
+        )
+        going = going[more == 1]
+        lengths[going] += 1
+        if lengths.max(initial=0) > 62:
+            raise BitstreamError("an integer of more than 62 bits: the stream is damaged")
+    return lengths
+
+
+def _binary(wire: Wire, values: Ints | None, lengths: Ints) -> Ints:
+    """Each v as its ``lengths`` bits below the leading one."""
+    result = np.ones(len(lengths), dtype=np.int64)
+    for plane in range(int(lengths.max(initial=0))):
+        here = np.nonzero(lengths > plane)[0]
+        plain = None if values is None else (values[here] >> (lengths[here] - plane - 1)) & 1
+        result[here] = 2 * result[here] + bits(wire, plain, here.size)
+    return result
+
+
+def subsets(wire: Wire, members: Ints | None, sizes: Ints, width: int) -> Ints:
+    """Boolean rows [n, width] with known row sums, at log2 C(width, k) bits each.
+
+    Column by column: an element is in with probability (members left) / (columns left).
+    """
+    rows = np.zeros((len(sizes), width), dtype=np.int64)
+    left = np.array(sizes, dtype=np.int64)
+    for column in range(width):
+        open_rows = np.nonzero((left > 0) & (left < width - column))[0]
+        rows[left == width - column, column] = 1
+        given = None if members is None else members[open_rows, column]
+        p = left[open_rows] / (width - column)
+        rows[open_rows, column] = wire.bernoulli(given, p)
+        left -= rows[:, column]
+    return rows
