@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from assay.mdl.compare import Comparison, Crossing
 
 
+def shortest(comparison: Comparison) -> str:
+    """Which explanation is shortest at N = 1, 10³ and 10⁶, in a sentence."""
+    lengths = {"1": "L1", "10³": "L1e3", "10⁶": "L1e6"}
+    best = {N: min(comparison.rows, key=lambda r: getattr(r, key)).name for N, key in lengths.items()}
+    told = ", ".join(f"{name} at N = {N}" for N, name in best.items())
+    return f"shortest of all: {told} {datum(comparison.scope)}s"
+
+
 def sentences(comparison: Comparison, baseline: str | None = None) -> list[str]:
     """A sentence for every other explanation against the baseline, the first one by default."""
     base = baseline or comparison.rows[0].name
@@ -31,11 +39,17 @@ def between(comparison: Comparison, a: str, b: str) -> str:
     raise KeyError(f"{a!r} and {b!r} were not compared")
 
 
-def sentence(crossing: Crossing, name: str, base: str, unit: str) -> str:
-    """How the lengths of two messages about N data compare, for all N from 1 to 10¹².
+def overtaking(comparison: Comparison, late: str, early: str) -> str:
+    """Where ``late``, the longer one at N = 1, becomes the shorter one."""
+    for crossing in comparison.crossings:
+        if {late, early} == {crossing.a, crossing.b} and crossing.shorter_at_one == early and crossing.at:
+            at = count(crossing.at[0])
+            return f"{late} overtakes {early} at N = {at} {datum(comparison.scope)}s"
+    return between(comparison, late, early)
 
-    The name of a crossing's N is the first N on its new side.
-    """
+
+def sentence(crossing: Crossing, name: str, base: str, unit: str) -> str:
+    """How the lengths of two messages about N data compare, for all N from 1 to 10¹²."""
     ahead = crossing.shorter_at_one == name
     if not crossing.at:
         return f"{name} is {'shorter' if ahead else 'longer'} than {base} at every N up to 10¹² {unit}s"

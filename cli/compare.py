@@ -15,6 +15,7 @@ from .options import display_options
 
 if TYPE_CHECKING:
     from assay.mdl.compare import Comparison
+    from assay.mdl.report import Report
 
 
 @click.command(cls=Command)
@@ -81,22 +82,15 @@ def show(screen: Display, compared: Comparison, baseline: str | None) -> None:
             screen.line(sentence)
 
 
-def write_page(path: Path, compared: Comparison, reports: list[Any], baseline: str | None) -> None:
+def write_page(path: Path, compared: Comparison, reports: list[Report], baseline: str | None) -> None:
     """Write the comparison as a page of its own."""
     from assay.mdl.report import write_whole
 
     from .breakeven import sentences
     from .page import Section, page
 
-    section = Section.of(compared, reports, title=about(compared), findings=sentences(compared, baseline))
+    section = Section.of(compared, reports, "The same thing, explained", sentences(compared, baseline))
     write_whole(path, page("Explanations, side by side", [section]))
-
-
-def about(compared: Comparison) -> str:
-    """What the reports are about, in a line."""
-    scope = compared.scope
-    where = f" at {scope.site}" if scope.site and scope.setting == "site" else ""
-    return f"{scope.target} of {scope.model or 'cached activations'}{where}"
 
 
 def document(compared: Comparison) -> dict[str, Any]:

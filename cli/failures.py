@@ -1,7 +1,7 @@
 """What goes wrong, told to a person: one clear error, an exit code, and details only on request.
 
-Errors of our rooms (classes of ``assay`` that derive from ValueError) and of files are bad input: exit code 2.
-Anything else is ours to be sorry for: exit code 4.
+Errors of our rooms (classes of ``assay`` that derive from ValueError) and of files are bad input, exit
+code 2. Anything else is ours to be sorry for: exit code 4.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from typing import IO, Any
 
 import click
 
-BAD_INPUT = 2
-INTERNAL = 4
-INTERRUPTED = 130
-
 
 class Failure(click.ClickException):
-    """An error with its exit code, shown as ``Error: …`` on standard error."""
+    """Bad input, shown as ``Error: …`` on standard error."""
 
-    def __init__(self, message: str, exit_code: int = BAD_INPUT) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = 2
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to standard error."""
         click.echo(f"Error: {self.format_message()}", file=file, err=file is None)
+
+
+class Internal(Failure):
+    """A fault of ours."""
+
+    exit_code = 4
+
+
+class Interrupted(Failure):
+    """Stopped by the user."""
+
+    exit_code = 130
 
 
 class Command(click.Command):
@@ -40,7 +46,7 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as error:
-            raise Failure("interrupted", INTERRUPTED) from error
+            raise Interrupted("interrupted") from error
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
@@ -52,7 +58,7 @@ def failure(error: Exception, details: bool = True) -> Failure:
     if is_bad_input(error):
         return Failure(told(error))
     where = f" Details: {_write_details(error)}" if details else ""
-    return Failure(f"sorry, this is a fault of assay: {type(error).__name__}.{where}", INTERNAL)
+    return Internal(f"sorry, this is a fault of assay ({type(error).__name__}).{where}")
 
 
 def is_bad_input(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-COMMANDS = ("score", "compare", "verify", "check", "zoo", "schema")
+COMMANDS = ("demo", "score", "compare", "verify", "check", "zoo", "schema")
 
 
 class Lazy(click.Group):

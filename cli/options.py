@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -15,44 +15,29 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SECONDS = {"": 1.0, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class CountOrAuto(click.ParamType):
-    """A whole number of at least one, or ``auto``."""
-
-    name = "N|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the text."""
-        if value == "auto" or (isinstance(value, int) and value >= 1):
-            return value
-        if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
-            return int(value)
-        self.fail(f"{value!r} is neither auto nor a whole number of at least 1", param, ctx)
+def count_or_auto(value: str) -> int | Literal["auto"]:
+    """Read a whole number of at least one, or ``auto``."""
+    if value == "auto":
+        return "auto"
+    if not str(value).isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither auto nor a whole number of at least 1")
+    return int(value)
 
 
-class Duration(click.ParamType):
-    """Seconds, or a number with ms, s, m or h."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the text as seconds."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value))
-        if not found or float(found[1]) == 0:
-            self.fail(f"{value!r} is no time; expected for instance 60s, 5m or 1h", param, ctx)
-        return float(found[1]) * SECONDS[found[2]]
+def duration(value: str) -> float:
+    """Read a number with ms, s, m or h as seconds; seconds if it is bare."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value))
+    if not found or float(found[1]) == 0:
+        raise click.BadParameter(f"{value!r} is no time; expected for instance 60s, 5m or 1h")
+    return float(found[1]) * SECONDS[found[2]]
 
 
-class Memory(click.ParamType):
-    """Bytes, or a number with K, M, G or T (powers of 1024)."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the text as bytes."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
-        if not found or float(found[1]) == 0:
-            self.fail(f"{value!r} is no size; expected for instance 512M or 4G", param, ctx)
-        return int(float(found[1]) * UNITS[found[2].upper()])
+def memory_size(value: str) -> int:
+    """Read a number with K, M, G or T (powers of 1024) as bytes; bytes if it is bare."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
+    if not found or float(found[1]) == 0:
+        raise click.BadParameter(f"{value!r} is no size; expected for instance 512M or 4G")
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 def display_options(command: F) -> F:
@@ -101,7 +86,8 @@ def running_options(command: F) -> F:
         ),
         click.option(
             "--batch-size",
-            type=CountOrAuto(),
+            type=count_or_auto,
+            metavar="N|auto",
             default="auto",
             show_default=True,
             envvar="ASSAY_BATCH_SIZE",

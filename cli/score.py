@@ -11,10 +11,10 @@ import click
 
 from .display import Display
 from .failures import Command, Failure
-from .options import CountOrAuto, display_options, running_options
+from .options import count_or_auto, display_options, running_options
 
 if TYPE_CHECKING:
-    from assay.explanations.weighing import Evidence, Question
+    from assay.explanations.weighing import Evidence, Question, TargetName
     from assay.mdl.report import Report
 
 SILENT = {"out", "display", "as_json", "debug", "config"}
@@ -46,12 +46,13 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
 @click.option(
     "--target",
     type=click.Choice(["activations", "outputs"]),
-    help="What the receiver must be able to restore; by default activations at a site, outputs of a mechanism.",
+    help="What the receiver restores; by default activations at a site, outputs of a mechanism.",
 )
 @click.option("--delta", type=float, help="Step of the grid on which the target is told.")
 @click.option(
     "--part-bits",
-    type=CountOrAuto(),
+    type=count_or_auto,
+    metavar="B|auto",
     default="auto",
     show_default=True,
     help="Bits of each number of a part; auto takes the shortest total.",
@@ -65,7 +66,13 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
 @display_options
 @click.pass_context
 def score(
-    ctx: click.Context, explain: tuple[str, ...], out: Path | None, display: str, as_json: bool, **rest: Any
+    ctx: click.Context,
+    /,
+    explain: tuple[str, ...],
+    out: Path | None,
+    display: str,
+    as_json: bool,
+    **rest: Any,
 ) -> None:
     """Weigh one or several explanations in bits, in one pass over the model.
 
@@ -116,7 +123,7 @@ def gathered(options: dict[str, Any]) -> Evidence:
     """Read what is scored, and run the model over it."""
     from assay.explanations.weighing import Question, gather
 
-    target = options["target"] or ("activations" if options["setting"] == "site" else "outputs")
+    target: TargetName = options["target"] or ("activations" if options["setting"] == "site" else "outputs")
     question = Question(
         options["setting"], target, options["site"], options["delta"], options["part_bits"], options["seed"]
     )
@@ -169,11 +176,16 @@ def save(reports: list[Report], out: Path) -> list[Path]:
     """Write each report whole: one to ``out``, several to names beside it."""
     from assay.mdl.compare import distinct_names
 
-    slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in distinct_names(reports)]
+    slugs = [slug(name) for name in distinct_names(reports)]
     paths = [out] if len(reports) == 1 else [out.with_name(f"{out.stem}.{s}{out.suffix}") for s in slugs]
     for report, path in zip(reports, paths, strict=True):
         report.save(path)
     return paths
+
+
+def slug(name: str) -> str:
+    """A name as it may stand in a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def show(screen: Display, reports: list[Report], files: list[Path]) -> None:

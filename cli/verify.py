@@ -10,7 +10,7 @@ import click
 
 from .display import Display
 from .failures import Command
-from .options import Duration, Memory, display_options
+from .options import display_options, duration, memory_size
 
 if TYPE_CHECKING:
     from assay.proofs import Outcome
@@ -26,8 +26,17 @@ UNKNOWN = 3
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep certificates and weights in this folder.",
 )
-@click.option("--budget", type=Duration(), default="60s", show_default=True, help="Time for each claim.")
-@click.option("--memory", type=Memory(), default="4G", show_default=True, help="Memory limit of the solvers.")
+@click.option(
+    "--budget", type=duration, metavar="TIME", default="60s", show_default=True, help="Time for each claim."
+)
+@click.option(
+    "--memory",
+    type=memory_size,
+    metavar="SIZE",
+    default="4G",
+    show_default=True,
+    help="Memory limit of the solvers.",
+)
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 where a claim stays unknown.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the search for counterexamples."

@@ -1,0 +1,90 @@
+"""An HTML page that stands alone: no script, no font, no file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .charts import bars, curves
+from .sheets import Sheet, datum, intervals_sheet, ledger_sheet
+
+if TYPE_CHECKING:
+    from assay.mdl.compare import Comparison
+    from assay.mdl.report import Report
+    from assay.proofs import Outcome
+    from markupsafe import Markup
+
+TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A comparison on the page."""
+
+    title: str
+    story: str
+    about: str
+    sheets: tuple[Sheet, ...]
+    bars: Markup
+    curves: Markup
+    findings: tuple[str, ...]
+    unit: str
+
+    @classmethod
+    def of(
+        cls,
+        compared: Comparison,
+        reports: Sequence[Report],
+        title: str,
+        findings: Sequence[str],
+        story: str = "",
+    ) -> Section:
+        """The section of a comparison; ``findings`` are sentences about it."""
+        names, laws = [row.name for row in compared.rows], [report.law.law() for report in reports]
+        unit = datum(compared.scope)
+        sheets = (ledger_sheet(compared), intervals_sheet(compared))
+        drawn = bars(compared.rows, compared.scope.unit), curves(names, laws, unit)
+        return cls(title, story, about(compared), sheets, *drawn, tuple(findings), unit)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim, on the page."""
+
+    status: str
+    name: str
+    details: tuple[str, ...]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Verdict:
+        """The lines of an outcome."""
+        from .outcomes import details
+
+        return cls(outcome.status, outcome.name, tuple(details(outcome)))
+
+
+def about(compared: Comparison) -> str:
+    """What is compared, on what, in a line."""
+    scope = compared.scope
+    where = f" at {scope.site}" if scope.site and scope.setting == "site" else ""
+    grid = f", grid {scope.delta:g}" if scope.delta is not None else ""
+    data = f"{scope.rows:,} {datum(compared.scope)}s of {scope.dataset or 'unnamed data'}"
+    return f"{scope.setting}: {scope.target} of {scope.model or 'cached activations'}{where}{grid} · {data}"
+
+
+def page(title: str, sections: Sequence[Section], verdicts: Sequence[Verdict] = (), intro: str = "") -> str:
+    """The page as HTML."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from jinja2 import Environment, PackageLoader
+
+    try:
+        made_by = f"assay {version('assay-nn')}"
+    except PackageNotFoundError:
+        made_by = "assay"
+    environment = Environment(
+        loader=PackageLoader("assay.cli", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.get_template(TEMPLATE)
+    return template.render(title=title, sections=sections, verdicts=verdicts, intro=intro, made_by=made_by)
