@@ -122,7 +122,9 @@ class Law:
         if not self.open_ended:
             return lines
         known = self.usage > 0
-        return lines + math.fsum(min(float(w.bits[:-1] @ known) for w in ways) / self.n for ways in self.parts)
+        return lines + math.fsum(
+            min(float(w.bits[:-1] @ known) for w in ways) / self.n for ways in self.parts
+        )
 
     def grouped(self) -> Law:
         """The same function with parts of equal usage joined, and without ways that are never shortest."""

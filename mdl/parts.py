@@ -72,15 +72,30 @@ def one_part(name: str, values: Tensor, owner: int, mask: Tensor | None = None) 
 
 @dataclass(frozen=True, eq=False)
 class PartWay:
-    """One way to code a tensor: ``header`` once, then ``bits`` [C + 1] for each part's slices."""
+    """One way to code a tensor: ``header`` once, then ``bits`` [C + 1] for each part's slices.
+
+    ``code`` is the code of the numbers, after a mask of what is not zero where the way is ``sparse``.
+    """
 
     name: str
     header: float
     bits: Floats
+    code: Frozen | None = None
+    sparse: bool = False
 
     def total(self, used: Floats) -> float:
         """Bits when part c is sent with probability ``used[c]``."""
         return self.header + float(self.bits @ used)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A tensor as integers [slices, entries] times 2^exponent, and the part of each slice."""
+
+    name: str
+    integers: Ints
+    exponent: int
+    owner: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +109,8 @@ class SentParts:
     ways: tuple[tuple[PartWay, ...], ...]
     header: float
     numbers: Ints
+    precision: int
+    grids: tuple[Grid, ...]
 
     def total(self, usage: Ints) -> float:
         """Bits when the parts with positive usage are sent."""
@@ -121,13 +138,20 @@ def send_parts(parts: Parts, precision: int) -> SentParts:
     if not 2 <= precision <= 32:
         raise PartError(f"the precision of parts is 2 to 32 bits, got {precision}")
     numbers = np.zeros(parts.count + 1, dtype=np.int64)
-    restored, ways = {}, []
+    restored, ways, grids = {}, [], []
     for tensor in parts.tensors:
         owner = tensor.owner.cpu().numpy()
-        restored[tensor.name], priced = _send_tensor(tensor, precision)
+        restored[tensor.name], grid, priced = _send_tensor(tensor, owner, precision)
         ways.append(tuple(_by_part(way, owner, parts.count + 1) for way in priced))
+        grids.append(grid)
         np.add.at(numbers, owner, priced[0].numbers)
-    return SentParts(restored, tuple(ways), float(elias_delta(precision)), numbers)
+    return SentParts(restored, tuple(ways), float(elias_delta(precision)), numbers, precision, tuple(grids))
+
+
+def known_range(precision: int) -> Range:
+    """The integers that ``precision`` bits hold, alike on both sides of zero."""
+    top = 2 ** (precision - 1) - 1
+    return Range(-top, top, known=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,26 +162,29 @@ class _Slices:
     header: float
     bits: Floats
     numbers: Ints
+    code: Frozen | None = None
+    sparse: bool = False
 
 
 def _by_part(way: _Slices, owner: Ints, parts: int) -> PartWay:
-    return PartWay(way.name, way.header, np.bincount(owner, way.bits, minlength=parts).astype(np.float64))
+    bits = np.bincount(owner, way.bits, minlength=parts).astype(np.float64)
+    return PartWay(way.name, way.header, bits, way.code, way.sparse)
 
 
-def _send_tensor(tensor: PartTensor, precision: int) -> tuple[Tensor, list[_Slices]]:
-    """Restored values, and the ways to tell them."""
+def _send_tensor(tensor: PartTensor, owner: Ints, precision: int) -> tuple[Tensor, Grid, list[_Slices]]:
+    """Restored values, their integers, and the ways to tell them."""
     slices = len(tensor.values)
     if tensor.values.dtype == torch.bool:
         flat = tensor.values.reshape(slices, -1).cpu().numpy()
-        return tensor.values, [_Slices("mask", 0.0, _structure(flat), np.zeros(slices, dtype=np.int64))]
+        ways = [_Slices("mask", 0.0, _structure(flat), np.zeros(slices, dtype=np.int64), None, True)]
+        return tensor.values, Grid(tensor.name, flat.astype(np.int64), 0, owner), ways
     exponent = step_exponent(tensor.values, precision)
     integers = (tensor.values.double() * 2.0**-exponent).round()
     if tensor.mask is not None:
         integers = integers * tensor.mask
     flat = integers.reshape(slices, -1).long().cpu().numpy()
-    top = 2 ** (precision - 1) - 1
-    ways = _ways(flat, tensor.mask, Range(-top, top, known=True), 1.0 + float(signed_delta(exponent)))
-    return integers * 2.0**exponent, ways
+    ways = _ways(flat, tensor.mask, known_range(precision), 1.0 + float(signed_delta(exponent)))
+    return integers * 2.0**exponent, Grid(tensor.name, flat, exponent, owner), ways
 
 
 def _ways(flat: Ints, mask: Tensor | None, known: Range, told: float) -> list[_Slices]:
@@ -180,7 +207,7 @@ def _priced(
         if isinstance(code, Frozen):
             price = code.prices(symbols)[where]
             bits = price.sum(1) if keep.all() else np.where(keep, price, 0.0).sum(1)
-            yield _Slices(_named(code, sparse), told + code.header, structure + bits, numbers)
+            yield _Slices(_named(code, sparse), told + code.header, structure + bits, numbers, code, sparse)
 
 
 def _named(code: Frozen, sparse: bool) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .grid import EXACT, GridError, quantise
 from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
-from .parts import Parts, PartTensor, SentParts, one_part, send_parts, step_exponent
+from .parts import Parts, PartTensor, SentParts, one_part, send_parts
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
 
@@ -51,14 +51,11 @@ class Channel:
             tensors.append(PartTensor("rows", rows / self.norm[:, None], torch.arange(self.parts)))
         self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision)
         self.bias = self.sent.restored["bias"][0]
-        self._integer_rows(dictionary.rows is None)
-
-    def _integer_rows(self, identity: bool) -> None:
         self.rows, self.scale = None, self.step
-        if not identity:
-            restored = self.sent.restored["rows"]
-            exponent = step_exponent(restored, self.knobs.precision) if restored.any() else 0
-            self.rows, self.scale = restored * 2.0**-exponent, self.step * 2.0**exponent
+        if dictionary.rows is not None:
+            grid = self.sent.grids[1]
+            self.rows = torch.from_numpy(grid.integers).double()
+            self.scale = self.step * 2.0**grid.exponent
 
     def to(self, device: torch.device) -> Channel:
         """Move the tables to a device."""
@@ -76,19 +73,31 @@ class Channel:
 
     def predict(self, code: Code) -> Tensor:
         """x̂ [rows, d] float64 from integers alone, the same on every machine."""
-        if self.rows is None:
-            total = torch.zeros(code.rows, self.width, dtype=torch.float64, device=code.value.device)
-            total[code.row, code.part] = code.value.double()
-        else:
-            total = _weighted_sum(code, self.rows)
-        if total.numel() and float(total.abs().max()) >= EXACT:
-            raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
-        predicted: Tensor = total * self.scale + self.bias
-        return predicted
+        return predict(code, self.rows, self.scale, self.bias)
+
+    def residual(self, x: Tensor, code: Code) -> Tensor:
+        """What is left of x on the grid: integers [rows, d]."""
+        return quantise(x, self.delta) - quantise(self.predict(code), self.delta)
 
     def restore(self, code: Code, residual: Tensor) -> Tensor:
         """The receiver: target integers [rows, d] from the message."""
         return quantise(self.predict(code), self.delta) + residual
+
+
+def predict(code: Code, rows: Tensor | None, scale: float, bias: Tensor) -> Tensor:
+    """scale · Σ_c v_c W_c + bias, float64 [rows, d]; ``rows`` are the integers W, or None for the identity.
+
+    The sum is exact, so it does not depend on order; past 2⁵³ a :class:`GridError` is raised.
+    """
+    if rows is None:
+        total = torch.zeros(code.rows, len(bias), dtype=torch.float64, device=code.value.device)
+        total[code.row, code.part] = code.value.double()
+    else:
+        total = _weighted_sum(code, rows)
+    if total.numel() and float(total.abs().max()) >= EXACT:
+        raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
+    predicted: Tensor = total * scale + bias
+    return predicted
 
 
 def _weighted_sum(code: Code, rows: Tensor) -> Tensor:
@@ -129,7 +138,7 @@ def tally_rows(
     if downstream is not None:
         return SiteTally(usage, values, target.compare(*downstream(predicted, where)))
     wanted = quantise(x, channel.delta)
-    residual = wanted - quantise(predicted, channel.delta)
+    residual = channel.residual(x, code)
     if not torch.equal(_receive_backwards(channel, code, residual), wanted):
         raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
     return SiteTally(usage, values, residuals(residual, wanted))
