@@ -131,7 +131,8 @@ def check_code(code: Code, parts: int, rows: int) -> None:
 
 
 def _check_inside(what: str, index: Tensor, count: int) -> None:
-    if len(index) and not 0 <= int(index.min()) <= int(index.max()) < count:
-        raise DoesNotDecode(
-            f"a code names {what} {int(index.min())} to {int(index.max())}, there are {what}s 0 to {count - 1}"
-        )
+    if not len(index):
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= count:
+        raise DoesNotDecode(f"a code names {what}s {low} to {high}, there are {what}s 0 to {count - 1}")

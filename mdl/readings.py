@@ -40,14 +40,14 @@ def parameter_count_bits(parameters: int, precision: float) -> float:
     return parameters * precision
 
 
-def break_even(once: float, per_sample: float, baseline_per_sample: float) -> int | None:
-    """The first number of samples at which ``once + N · per_sample`` is below ``N · baseline``; None if never.
+def break_even(once: float, per_sample: float, baseline_per_sample: float) -> float:
+    """The number of samples N at which ``once + N · per_sample`` meets ``N · baseline``; inf if never.
 
     >>> break_even(100, 1, 3)
-    51
+    50.0
     """
     saved = baseline_per_sample - per_sample
-    return math.floor(once / saved) + 1 if saved > 0 else None
+    return once / saved if saved > 0 else math.inf
 
 
 def apd_description_length(
@@ -68,7 +68,7 @@ def uniform_code(targets: int, classes: int) -> float:
 
 
 def equality_surprise(a: float, b: float) -> float:
-    """How surprising it is that two numbers are as nearly equal as they are: −log2 of their relative difference.
+    """−log2 of the relative difference of two numbers: how surprising it is that they are so nearly equal.
 
     A term of ARC's surprise accounting; a and b are compared relative to their mean.
 
