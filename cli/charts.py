@@ -35,11 +35,13 @@ class Axis:
         share = (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         return self.start + share * (self.stop - self.start)
 
-    def ticks(self, most: int = 7) -> list[int]:
-        """Exponents of the powers of ten on the axis, at most so many."""
-        first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-        step = max(1, math.ceil((last - first + 1) / most))
-        return list(range(first, last + 1, step))
+    def ticks(self, most: int = 7) -> list[float]:
+        """Powers of ten on the axis, at most so many; on a short axis their double and fivefold as well."""
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        step = max(1, math.ceil((last - first - 1) / most))
+        mantissas = (1, 2, 5) if self.high < 100 * self.low else (1,)
+        every = (m * 10.0**e for e in range(first, last + 1, step) for m in mantissas)
+        return [tick for tick in every if self.low * 0.999 <= tick <= self.high * 1.001]
 
 
 def bars(rows: Sequence[Row], unit: str) -> Markup:
@@ -98,15 +100,14 @@ def curves(names: Sequence[str], laws: Sequence[Law], unit: str) -> Markup:
 
 def _grid(x: Axis, y: Axis, unit: str) -> list[str]:
     marks = []
-    for e in x.ticks(10):
-        at = x.at(10.0**e)
+    for tick in x.ticks(10):
+        at = x.at(tick)
         marks.append(f'<path class="grid" d="M{at:.1f} {y.stop}V{y.start}"/>')
-        marks.append(f'<text class="tick" x="{at:.1f}" y="{y.start + 20}">{power(10**e)}</text>')
-    for e in y.ticks():
-        at = y.at(10.0**e)
+        marks.append(f'<text class="tick" x="{at:.1f}" y="{y.start + 20}">{power(round(tick))}</text>')
+    for tick in y.ticks():
+        at = y.at(tick)
         marks.append(f'<path class="grid" d="M{x.start} {at:.1f}H{x.stop}"/>')
-        label = power(10**e) if e >= 0 else amount(10.0**e)
-        marks.append(f'<text class="name" x="{x.start - 10}" y="{at + 4:.1f}">{label}</text>')
+        marks.append(f'<text class="name" x="{x.start - 10}" y="{at + 4:.1f}">{amount(tick)}</text>')
     middle = (x.start + x.stop) / 2
     marks.append(f'<text class="tick" x="{middle}" y="{y.start + 42}">N, number of {unit}s</text>')
     turned = f'transform="translate(16 {(y.start + y.stop) / 2}) rotate(-90)"'
