@@ -11,6 +11,7 @@ class Codebook:
     """Rows of the dictionary are the activations themselves; the coefficient is always 1."""
 
     kind = "lookup"
+    open_ended = True
 
     def __init__(self, x: Tensor, name: str = "lookup table") -> None:
         self.name = name

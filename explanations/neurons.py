@@ -18,6 +18,7 @@ class NeuronBasis:
     """Site setting: every coordinate is a part, the dictionary is the identity."""
 
     kind = "neurons"
+    open_ended = False
 
     def __init__(self, width: int, name: str = "neuron basis") -> None:
         self.width, self.name = width, name

@@ -12,6 +12,8 @@ from .errors import ExplanationError
 class LinearBasis:
     """x̂ = mean + Σ_c ((x − mean)·v_c) v_c over orthonormal rows v_c [k, d]."""
 
+    open_ended = False
+
     def __init__(self, rows: Tensor, mean: Tensor, kind: str, name: str) -> None:
         self.rows, self.mean, self.kind, self.name = rows, mean, kind, name
 

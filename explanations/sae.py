@@ -86,6 +86,7 @@ class SAESite:
     """An SAE as a dictionary of its site."""
 
     kind = "sae"
+    open_ended = False
 
     def __init__(self, sae: SAE, name: str | None = None) -> None:
         self.sae, self.name = sae, name or f"SAE {sae.width}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,9 @@ from .site import Channel, Downstream, Knobs, SiteTally, chunks, tally_rows
 from .support import shortest_support
 from .tally import merge
 from .target import Target
+
+COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
+PRECISION_SCAN = (4, 6, 10, 12, 14)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,10 @@ def _sum(tallies: Iterable[SiteTally]) -> SiteTally:
 
 
 def _calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int) -> Knobs:
-    """Coordinate descent over the two steps, on a first shard; the dictionary's share is scaled to it."""
+    """Scan the two steps, coarsely and then around the best, on a first shard.
+
+    The whole dictionary is charged, and the rest is scaled from the shard to all data.
+    """
     data = max(1, min(rows // problem.positions, problem.data))
     shard = slice(0, data * problem.positions)
 
@@ -97,26 +103,20 @@ def _calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Pr
         told += shortest_support(tally.usage).bits(tally.usage.n)
         return channel.sent.total(tally.usage.counts) + told * problem.data / data
 
-    fixed = explanation.dictionary().rows is None
-    best = Knobs(8 if precision == "auto" else precision, 2)
-    cost = {best: bits(best)}
-    for _ in range(2):
-        for tried in _ladder(best, precision == "auto" and not fixed):
-            for knobs in tried:
-                cost[knobs] = cost[knobs] if knobs in cost else bits(knobs)
-                if cost[knobs] > cost[best]:
-                    break
-                best = min(best, knobs, key=lambda k: (cost[k], k.precision, k.half_octaves))
-    return best
+    start = Knobs(8 if precision == "auto" else precision, 0)
+    cost: dict[Knobs, float] = {}
 
+    def best(tried: Iterable[Knobs]) -> Knobs:
+        for knobs in tried:
+            if knobs not in cost:
+                cost[knobs] = bits(knobs)
+        return min(cost, key=lambda knobs: (cost[knobs], knobs.precision, knobs.half_octaves))
 
-def _ladder(start: Knobs, any_precision: bool) -> Iterator[Iterator[Knobs]]:
-    """Walks away from the start, one for each direction; a walk ends where the cost rises."""
-    for way in (1, -1):
-        yield (Knobs(start.precision, start.half_octaves + way * i) for i in range(1, 25))
-    if any_precision:
-        yield (Knobs(p, start.half_octaves) for p in range(start.precision + 1, 17))
-        yield (Knobs(p, start.half_octaves) for p in range(start.precision - 1, 1, -1))
+    found = best(replace(start, half_octaves=h) for h in COARSE_SCAN)
+    if precision == "auto" and explanation.dictionary().rows is not None:
+        found = best(replace(found, precision=p) for p in PRECISION_SCAN)
+        found = best(replace(found, precision=found.precision + p) for p in (-1, 1))
+    return best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
 
 
 def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> list[Line]:
@@ -148,6 +148,7 @@ def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTall
             "values": tuple(Rate(w.label, w.header, w.bits(tally.values) / n) for w in ways),
             **tally.correction.rates(n),
         },
+        channel.explanation.open_ended,
     )
     values = min(ways, key=lambda w: w.header + w.bits(tally.values))
     blocks = (
