@@ -1,6 +1,6 @@
 PY      := .venv/bin/python
-SOURCES := $(shell find mdl proofs explanations models cli -name '*.py')
-# The strict editable install links file by file: a new or renamed module needs linking again.
+SOURCES := $(shell find mdl proofs explanations models cli -type f -not -path '*/__pycache__/*')
+# The strict editable install links file by file: a new or renamed file needs linking again.
 LISTING := .venv/linked-$(shell printf '%s\n' $(SOURCES) | cksum | cut -d' ' -f1)
 .PHONY: demo test lint install clean
 demo: install ; .venv/bin/assay demo
