@@ -84,8 +84,7 @@ class BatchProgram:
 class Bounds:
     """Bounds of all steps on a batch of boxes lo, hi [boxes, free variables].
 
-    `slopes` optionally gives the lower slopes of ReLU steps ([boxes, size], in [0, 1]); `phases` forces
-    ReLUs on (1) or off (-1).
+    `phases` forces ReLUs on (1) or off (-1), [boxes, size] per ReLU step.
     """
 
     def __init__(
@@ -93,18 +92,21 @@ class Bounds:
         batch: BatchProgram,
         lo: Tensor,
         hi: Tensor,
-        slopes: Mapping[int, Tensor] | None = None,
         phases: Mapping[int, Tensor] | None = None,
     ) -> None:
         self.batch, self.lo, self.hi = batch, lo, hi
-        self.slopes, self.phases = slopes or {}, phases or {}
+        self.phases = phases or {}
         self.intervals: dict[int, tuple[Tensor, Tensor]] = {}
         self.radii: dict[int, Tensor] = {}
         self.lines: dict[int, Lines] = {}
 
-    def upper(self, rows: Rows, error: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Upper bounds [boxes, rows] of linear forms, and their coefficients [boxes, rows, free] on the
-        box."""
+    def upper(
+        self, rows: Rows, error: Tensor | None = None, slopes: Mapping[int, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Upper bounds [boxes, rows] of linear forms, and their coefficients [boxes, rows, free] on the box.
+
+        `slopes` replace the lower slopes of unstable ReLUs ([boxes, size] per step, in [0, 1]).
+        """
         pending = dict(rows.coefficients)
         const = rows.const if error is None else rows.const + error
         while pending and (step := max(pending)) > 0:
@@ -116,9 +118,12 @@ class Bounds:
                 new = {s: row @ m for s, m in self.batch.matrices[step].items()}
             else:
                 lines = self.relaxation(step)
+                down = lines.down
+                if slopes and step in slopes:
+                    down = torch.where(lines.unstable, slopes[step], down)
                 above, below = row.clamp(min=0), row.clamp(max=0)
                 const = const + (above * lines.intercept[:, None, :]).sum(-1)
-                new = {self.source(step): above * lines.up[:, None, :] + below * lines.down[:, None, :]}
+                new = {self.source(step): above * lines.up[:, None, :] + below * down[:, None, :]}
             for s, more in new.items():
                 pending[s] = pending[s] + more if s in pending else more
         row = pending.get(
@@ -190,7 +195,7 @@ class Bounds:
             width = torch.where(unstable, high - low, torch.ones_like(low))
             up = torch.floor(high / width * SLOPE_UNIT) / SLOPE_UNIT
             intercept = torch.maximum(-up * low, (1 - up) * high)
-            down = self.slopes.get(step, (high > -low).to(low.dtype))
+            down = (high > -low).to(low.dtype)
             stable = on.to(low.dtype)
             self.lines[step] = Lines(
                 torch.where(unstable, down, stable),

@@ -309,24 +309,23 @@ class Problem:
             low, high, _ = self.ranges[name]
             f = self.inputs[name]
             self.parts += [("atom", plus(f, form(low), -1), False), ("atom", plus(form(high), f, -1), False)]
-        self.parts += flat(final.of(condition)) + flat(negate(final.of(ast.parse(show, mode="eval").body)))
+        self.parts += flat(final.of(condition)) if given is not None else []
+        self.parts += flat(negate(final.of(ast.parse(show, mode="eval").body)))
 
 
 class Box:
     """Bounds of all steps where the components are in [low, high] and some ReLUs are on or off."""
 
-    def __init__(
-        self, program: Program, low: list[Fraction], high: list[Fraction], phases: Any, slopes: Any
-    ) -> None:
-        self.program, self.phases, self.slopes = program, phases, slopes
+    def __init__(self, program: Program, low: list[Fraction], high: list[Fraction], phases: Any) -> None:
+        self.program, self.phases = program, phases
         self.below = lcm(*(v.denominator for v in (*low, *high)))
         self.low, self.high = ([int(v * self.below) for v in side] for side in (low, high))
         self.intervals: dict[int, list[tuple[int, int]]] = {}
         self.radii: dict[int, list[int]] = {}
         self.lines: dict[int, list[tuple[int, int, int]]] = {}
 
-    def refuted(self, formula: Formula) -> bool:
-        """Whether the formula is shown to hold nowhere in the box."""
+    def refuted(self, formula: Formula, slopes: Any = None) -> bool:
+        """Whether the formula is shown to hold nowhere in the box; `slopes` replace the lower ones."""
         if formula[0] != "atom":
             return (any if formula[0] == "and" else all)(map(self.refuted, formula[1]))
         (constant, terms), strict = formula[1:]
@@ -334,10 +333,10 @@ class Box:
         rows = {step: [0] * self.program.steps[step][1] for step, _ in terms}
         for (step, i), value in terms.items():
             rows[step][i] = int(value * below)
-        top = self.upper(rows, int(constant * below), below)
+        top = self.upper(rows, int(constant * below), below, 0, slopes or {})
         return top < 0 or (top == 0 and strict)
 
-    def upper(self, rows: dict[int, list[int]], const: int, below: int, error: int = 0) -> Fraction:
+    def upper(self, rows: dict[int, list[int]], const: int, below: int, error: int, slopes: Any) -> Fraction:
         """Upper bound of (sum of rows · steps + const + error 2^-GRID) / below."""
         rows = {0: [0] * len(self.low), **rows}
         while (step := max(rows)) > 0:
@@ -349,7 +348,7 @@ class Box:
                 const = const * scale + sum(map(mul, row, offsets))
                 new = {s: [sum(map(mul, row, column)) for column in each] for s, each in columns.items()}
             else:
-                scale, lines = 1 << SLOPE, self.relaxation(step)
+                scale, lines = 1 << SLOPE, self.relaxation(step, slopes)
                 error += sum(v * t for v, (_, _, t) in zip(row, lines, strict=True) if v > 0)
                 const *= scale
                 new = {
@@ -388,7 +387,7 @@ class Box:
         ends = []
         for sign in (-1, 1):
             rows = {s: [sign * v for v in matrix[i]] for s, matrix in whole.items()}
-            top = self.upper(rows, sign * offsets[i], below, self.radius(step)[i] * below)
+            top = self.upper(rows, sign * offsets[i], below, self.radius(step)[i] * below, {})
             ends.append(-sign * ((-top.numerator << GRID) // top.denominator))
         return ends[0], ends[1]
 
@@ -406,7 +405,7 @@ class Box:
             self.radii[step] = [-(-t * k // (below * (2**24 - k))) + 1 for t in total] if k else [0] * size
         return self.radii[step]
 
-    def relaxation(self, step: int) -> list[tuple[int, int, int]]:
+    def relaxation(self, step: int, slopes: Any) -> list[tuple[int, int, int]]:
         """Per ReLU: lower slope and upper slope, both times 2^SLOPE, and upper intercept times 2^GRID."""
         if step not in self.lines:
             one, lines = 1 << SLOPE, []
@@ -414,13 +413,11 @@ class Box:
                 if phase := self.phases.get((step, i), 1 if low >= 0 else -1 if high <= 0 else 0):
                     lines.append((one, one, 0) if phase > 0 else (0, 0, 0))
                     continue
-                up, down = (
-                    (high << SLOPE) // (high - low),
-                    self.slopes.get((step, i), one if high > -low else 0),
-                )
+                up, down = (high << SLOPE) // (high - low), one if high > -low else 0
                 lines.append((down, up, -(-max(-up * low, (one - up) * high) >> SLOPE)))
             self.lines[step] = lines
-        return self.lines[step]
+        found = enumerate(self.lines[step])  # the intercept is positive for unstable ReLUs, and only for them
+        return [(slopes.get((step, i), a) if t else a, s, t) for i, (a, s, t) in found]
 
 
 def check_proof(problem: Problem, proof: Any) -> int:
@@ -462,8 +459,9 @@ def check_proof(problem: Problem, proof: Any) -> int:
         for k, text in multipliers:
             need(parts[k][0] == "atom" and number(text) > 0, f"node {at}: a multiplier of what is no atom")
             total, strict = plus(total, parts[k][1], number(text)), strict or parts[k][2]
-        box = Box(problem.program, low, high, phases, table)
-        if not (box.refuted(("atom", total, strict)) if multipliers else any(map(box.refuted, parts))):
+        box = Box(problem.program, low, high, phases)
+        combined = ("atom", total, strict)
+        if not (box.refuted(combined, table) if multipliers else any(map(box.refuted, parts))):
             failed.append(at)
         leaves += 1
     need(not stack, "the tree is not complete")
@@ -487,7 +485,7 @@ def check_witness(problem: Problem, witness: dict[str, str]) -> int:
                 "the witness is no float32 point",
             )
     claim = negate(("and", problem.parts))
-    need(Box(problem.program, point, point, {}, {}).refuted(claim), "the witness may satisfy the claim")
+    need(Box(problem.program, point, point, {}).refuted(claim), "the witness may satisfy the claim")
     return 1
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, cast, get_args
 
-from .expressions import CONNECTIVES, FUNCTIONS, Expr, ExpressionError, networks_called, nodes
+from .expressions import CONNECTIVES, FUNCTIONS, Expr, ExpressionError, networks_called, nodes, unfolded
 from .faults import Fault, InputError
 from .parser import exact_number, parse
 
@@ -187,7 +187,7 @@ def claim(
 
 def _parsed(text: str, key: str, name: str, faults: list[Fault]) -> Expr | None:
     try:
-        return parse(text)
+        return unfolded(parse(text))
     except ExpressionError as error:
         faults.append(Fault(f"{key}: {error}", column=error.at + 1, where=name))
         return None

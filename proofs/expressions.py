@@ -7,7 +7,7 @@ forms for the prover, fractions for a replay, batches of tensors for the search 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
@@ -139,3 +139,29 @@ def canonical(expr: Expr) -> str:
     if expr.op == "=>":
         return f"((not {parts[0]}) or {parts[1]})"
     return f"({f' {expr.op} '.join(parts)})"
+
+
+def unfolded(expr: Expr) -> Expr:
+    """The same statement with `abs(e) <= c` as `e <= c and -e <= c`, `max(a, b) <= c` as `a <= c and b <= c`.
+
+    Bounds of the parts are tighter than bounds of the whole, and need no ReLU.
+    """
+    args = tuple(map(unfolded, expr.args))
+    if expr.op in ("<", "<=", ">", ">="):
+        small, large = args if expr.op in ("<", "<=") else args[::-1]
+        sides = _sides(small, large)
+        if sides is not None:
+            op = expr.op if expr.op in ("<", "<=") else {">": "<", ">=": "<="}[expr.op]
+            return Expr("and", tuple(unfolded(Expr(op, side, at=expr.at)) for side in sides), at=expr.at)
+    return replace(expr, args=args)
+
+
+def _sides(small: Expr, large: Expr) -> list[tuple[Expr, Expr]] | None:
+    if small.op == "abs":
+        inner = small.args[0]
+        return [(inner, large), (Expr("neg", (inner,), at=small.at), large)]
+    if small.op == "max" and len(small.args) > 1:
+        return [(part, large) for part in small.args]
+    if large.op == "min" and len(large.args) > 1:
+        return [(small, part) for part in large.args]
+    return None

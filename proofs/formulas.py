@@ -61,3 +61,10 @@ def atoms(formula: Formula) -> Iterator[Atom]:
     else:
         for part in formula.parts:
             yield from atoms(part)
+
+
+def flat(formula: Formula) -> list[Formula]:
+    """The parts of a conjunction, and of the conjunctions in it, in order."""
+    if isinstance(formula, Both):
+        return [inner for part in formula.parts for inner in flat(part)]
+    return [formula]

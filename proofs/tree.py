@@ -6,16 +6,28 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+Split = tuple[int, Fraction] | tuple[int, int]
+"""A cut (free variable, value), or the phases of a ReLU (step, unit)."""
+
 
 @dataclass
 class Node:
-    """A box of the free variables: open, closed by bounds, or cut in two."""
+    """A region: open, closed by bounds, or split in two.
+
+    `leaf` are the items that the checker needs to close it; `careful` says that the checker once refused.
+    """
 
     cut: tuple[int, Fraction] | None = None
+    phase: tuple[int, int] | None = None
     children: tuple[int, int] = (0, 0)
     closed: bool = False
     careful: bool = False
-    leaf: Any = 0  # what the checker needs to close it: slopes and multipliers
+    leaf: list[Any] = field(default_factory=lambda: [0])
+
+    @property
+    def inner(self) -> bool:
+        """Whether it was split."""
+        return self.cut is not None or self.phase is not None
 
 
 @dataclass
@@ -24,29 +36,40 @@ class Tree:
 
     nodes: list[Node] = field(default_factory=lambda: [Node()])
 
-    def split(self, node: int, variable: int, cut: Fraction) -> tuple[int, int]:
-        """Cut a node at a value of a free variable."""
-        first = len(self.nodes)
-        careful = self.nodes[node].careful
-        self.nodes += [Node(careful=careful), Node(careful=careful)]
-        self.nodes[node].cut, self.nodes[node].children = (variable, cut), (first, first + 1)
-        self.nodes[node].closed = False
+    def split(
+        self, number: int, *, cut: tuple[int, Fraction] | None = None, phase: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """Cut a node at a value of a free variable, or by the phase of a ReLU (off first, then on)."""
+        first, node = len(self.nodes), self.nodes[number]
+        self.nodes += [Node(careful=node.careful), Node(careful=node.careful)]
+        node.cut, node.phase, node.children, node.closed = cut, phase, (first, first + 1), False
         return first, first + 1
 
     def preorder(self) -> list[int]:
-        """Node numbers, parents before children, left before right."""
+        """Node numbers, parents before children, first before second."""
         order, stack = [], [0]
         while stack:
             number = stack.pop()
             order.append(number)
-            if self.nodes[number].cut is not None:
+            if self.nodes[number].inner:
                 stack += reversed(self.nodes[number].children)
         return order
 
-    def evidence(self, positions: list[int]) -> list[Any]:
-        """The tree as a certificate holds it; `positions` number the free variables among all components."""
+    def evidence(self, positions: list[int]) -> tuple[list[Any], list[int]]:
+        """Items as a certificate holds them, and the node that each belongs to.
+
+        `positions` number the free variables among all components.
+        """
         items: list[Any] = []
+        owners: list[int] = []
         for number in self.preorder():
             node = self.nodes[number]
-            items.append(node.leaf if node.cut is None else ["cut", positions[node.cut[0]], str(node.cut[1])])
-        return items
+            if node.cut is not None:
+                new = [["cut", positions[node.cut[0]], str(node.cut[1])]]
+            elif node.phase is not None:
+                new = [["phase", *node.phase]]
+            else:
+                new = node.leaf
+            items += new
+            owners += [number] * len(new)
+        return items, owners

@@ -246,20 +246,18 @@ def _split(task: _Task, search: Search, log: list[str]) -> Verdict:
             return result
         if isinstance(result, Witness):
             return _refuted(task, search.obligation, result)
-        judgement, certificate = _checked(
-            task, search.obligation, "proved", _evidence(search.obligation, result)
-        )
+        evidence, owners = _evidence(search.obligation, result)
+        judgement, certificate = _checked(task, search.obligation, "proved", evidence)
         if certificate is not None:
             log.append(f"{split.NAME}: {judgement.leaves} leaves")
             return Proved(certificate)
         if not judgement.rejected or task.deadline.over:
             return Unknown(split.NAME, f"checker rejected: {judgement.message[:200]}")
         log.append(f"checker sent back {len(judgement.rejected)} leaves")
-        order = result.preorder()
-        splitter.reopen([order[k] for k in judgement.rejected])
+        splitter.reopen(sorted({owners[k] for k in judgement.rejected}))
 
 
-def _evidence(obligation: Obligation, tree: Tree) -> list[object]:
+def _evidence(obligation: Obligation, tree: Tree) -> tuple[list[object], list[int]]:
     names = list(obligation.inputs)
     return tree.evidence([names.index(name) for name in obligation.free])
 

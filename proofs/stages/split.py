@@ -6,20 +6,27 @@ substitution of `x1 == x2`); otherwise in the middle of the variable to which th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
 from assay.proofs.bounds import BatchProgram, Bounds
 from assay.proofs.formulas import Atom, Both, Formula, atoms, holds
 from assay.proofs.program import Relu
+from assay.proofs.relaxation import Phase, phase_tensors, relu_steps
 from assay.proofs.search import Deadline, Search
 from assay.proofs.tree import Tree
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
+from .sharpening import Cases, attempt
+
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
+PLAIN_ROUNDS = 4
+SHARP_BATCH = 64
+FEW_UNSTABLE = 8
+FEW_POINTS = 1 << 16
 _NOISE = 1e-12
 
 
@@ -32,6 +39,15 @@ class Progress:
     worst: float = -torch.inf
 
 
+@dataclass(frozen=True)
+class Region:
+    """A box of the free variables, and ReLUs that are known to be on or off in it."""
+
+    lo: Tensor
+    hi: Tensor
+    phases: tuple[Phase, ...] = ()
+
+
 @dataclass
 class Splitter:
     """The search tree of one claim; `run` continues where it stopped."""
@@ -40,6 +56,7 @@ class Splitter:
     deadline: Deadline
     tree: Tree = field(default_factory=Tree)
     progress: Progress = field(default_factory=Progress)
+    rounds: int = 0
 
     def __post_init__(self) -> None:
         self.formula = self.search.obligation.counterexample
@@ -48,47 +65,56 @@ class Splitter:
         device = self.search.lo.device
         self.strict = torch.tensor([atom.strict for atom in self.atoms], dtype=torch.bool, device=device)
         self.settled = torch.tensor(list(map(_settled, self.atoms)), dtype=torch.float64, device=device)
-        self.boxes: dict[int, tuple[Tensor, Tensor]] = {0: (self.search.lo, self.search.hi)}
+        self.regions = {0: Region(self.search.lo, self.search.hi)}
         self.open: list[int] = [0]
+        self.cases = Cases(self.formula)
         self.batch_size = _batch_size(self.search)
 
     def run(self) -> Witness | Unknown | Tree:
-        """Close every box, or say what stopped it."""
+        """Close every region, or say what stopped it."""
         while self.open:
             if self.deadline.over:
-                return self.unknown(
-                    "out of time", needed="a larger budget, or a lemma that explains the mechanism"
-                )
+                return self.unknown("out of time", "a larger budget, or a lemma that explains the mechanism")
             if len(self.tree.nodes) > MAX_NODES:
-                return self.unknown(
-                    f"more than {MAX_NODES} boxes", needed="a lemma that explains the mechanism"
-                )
+                return self.unknown(f"more than {MAX_NODES} boxes", "a lemma that explains the mechanism")
             stopped = self.step()
             if stopped is not None:
                 return stopped
-            self.search.report(
-                f"{self.progress.closed_volume:.1%} of the scope closed, {len(self.open)} boxes open"
-            )
+            share = f"{self.progress.closed_volume:.1%} of the scope closed"
+            self.search.report(f"{share}, {len(self.open)} boxes open")
         return self.tree
 
     def step(self) -> Witness | Unknown | None:
-        """Bound one batch of boxes, and cut those that stay open."""
-        numbers = [self.open.pop() for _ in range(min(self.batch_size, len(self.open)))]
-        lo, hi = (torch.stack([self.boxes[n][side] for n in numbers]) for side in (0, 1))
-        bounds = Bounds(self.search.batch, lo, hi)
-        top, slopes = bounds.upper(self.rows)
-        careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=lo.device)
-        value, responsible = decisive(self.formula, self.leeway(top, slopes, lo, hi, careful))
+        """Bound one batch of regions, and split those that stay open."""
+        size = self.batch_size if self.rounds < PLAIN_ROUNDS else min(self.batch_size, SHARP_BATCH)
+        self.rounds += 1
+        numbers = [self.open.pop() for _ in range(min(size, len(self.open)))]
+        batch = _Batch.of(self.search.batch, [self.regions[n] for n in numbers])
+        top, slopes = batch.bounds.upper(self.rows)
+        careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=batch.lo.device)
+        value, responsible = decisive(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
         closed = value < 0
-        self.close(numbers, closed, lo, hi)
-        if bool(closed.all()):
+        self.close([n for n, done in zip(numbers, closed.tolist(), strict=True) if done])
+        kept = (~closed).nonzero().flatten().tolist()
+        if not kept:
             return None
-        kept = (~closed).nonzero().flatten()
-        stopped = self.probe(lo[kept], hi[kept])
+        stopped = self.probe(batch.lo[kept], batch.hi[kept])
         if stopped is not None:
             return stopped
-        weight = slopes[kept, responsible[kept]].abs() if len(self.atoms) else torch.ones_like(lo[kept])
-        return self.cut([numbers[k] for k in kept.tolist()], lo[kept], hi[kept], weight)
+        if self.rounds > PLAIN_ROUNDS and self.cases.few:
+            kept = self.sharpen(numbers, batch, kept)
+        weight = slopes[kept, responsible[kept]].abs()
+        return self.divide([numbers[k] for k in kept], batch.rows(kept), weight)
+
+    def sharpen(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
+        """Close what optimised bounds close; gives what stays open."""
+        phases = [batch.phases[k] for k in kept]
+        tried = attempt(self.search.batch, self.cases, batch.lo[kept], batch.hi[kept], phases)
+        for k, closed, items in zip(kept, tried.closed, tried.items, strict=True):
+            if closed:
+                self.tree.nodes[numbers[k]].leaf = items
+                self.close([numbers[k]])
+        return [k for k, closed in zip(kept, tried.closed, strict=True) if not closed]
 
     def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
         """Upper bounds of the atoms, shifted so that < 0 means closed, as far as floating point can tell.
@@ -101,20 +127,22 @@ class Splitter:
         top = top + torch.where(self.strict & ~careful[:, None], -noise, noise)
         return torch.where(self.settled.isnan(), top, self.settled)
 
-    def close(self, numbers: list[int], closed: Tensor, lo: Tensor, hi: Tensor) -> None:
+    def close(self, numbers: list[int]) -> None:
         """Mark leaves as closed."""
-        for k in closed.nonzero().flatten().tolist():
-            self.tree.nodes[numbers[k]].closed = True
-            volume = self.volume(lo[k], hi[k])
+        for number in numbers:
+            self.tree.nodes[number].closed = True
+            region = self.regions[number]
+            volume = self.volume(region)
             self.progress.closed_volume += volume
             if self.progress.largest is None or volume > self.progress.largest[0]:
-                self.progress.largest = (volume, lo[k], hi[k])
+                self.progress.largest = (volume, region.lo, region.hi)
 
-    def volume(self, lo: Tensor, hi: Tensor) -> float:
-        """Share of the scope's box."""
-        one = self.search.whole.to(lo.dtype)
+    def volume(self, region: Region) -> float:
+        """Share of the scope's box; each fixed phase counts for a half."""
+        one = self.search.whole.to(region.lo.dtype)
         whole = (self.search.hi - self.search.lo + one).clamp(min=1e-300)
-        return float(((hi - lo + one) / whole).prod())
+        share: float = ((region.hi - region.lo + one) / whole).prod().item()
+        return share * 0.5 ** len(region.phases)
 
     def probe(self, lo: Tensor, hi: Tensor) -> Witness | Unknown | None:
         """Look at the middle of every open box: a counterexample there, or a rounding error beyond repair."""
@@ -137,14 +165,38 @@ class Splitter:
         for gap, margin in zip((value - score).tolist(), (-score).tolist(), strict=True):
             if gap > margin:
                 reason = f"float32 slack {gap:.3g} > margin {max(margin, 0.0):.3g}"
-                return self.unknown(reason, needed="a larger margin in the claim, or smaller weights")
+                return self.unknown(reason, "a larger margin in the claim, or smaller weights")
         return None
+
+    def divide(self, numbers: list[int], batch: _Batch, weight: Tensor) -> Unknown | None:
+        """Split regions in two, by the phase of a ReLU where few are open, else by a cut."""
+        if not numbers:
+            return None
+        chosen = self.phases(numbers, batch)
+        cuts = [k for k, phase in enumerate(chosen) if phase is None]
+        for k, number in enumerate(numbers):
+            if (phase := chosen[k]) is not None:
+                children = self.tree.split(number, phase=phase)
+                region = self.regions.pop(number)
+                for child, sign in zip(children, (-1, 1), strict=True):
+                    self.regions[child] = replace(region, phases=(*region.phases, (*phase, sign)))
+                self.open += reversed(children)
+        return self.cut([numbers[k] for k in cuts], batch.lo[cuts], batch.hi[cuts], weight[cuts])
+
+    def phases(self, numbers: list[int], batch: _Batch) -> list[tuple[int, int] | None]:
+        """ReLUs to split on; none early on, nor where the whole numbers of a box are soon listed."""
+        if self.rounds <= PLAIN_ROUNDS or not self.cases.few:
+            return [None] * len(numbers)
+        width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf)
+        listed = (width.prod(-1) <= FEW_POINTS).tolist()
+        return [None if few else pick for few, pick in zip(listed, batch.phase_choices(), strict=True)]
 
     def cut(self, numbers: list[int], lo: Tensor, hi: Tensor, weight: Tensor) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""
         width = hi - lo
+        scope = (self.search.hi - self.search.lo).clamp(min=1e-300)
         variable = (
-            weight * width + 1e-9 * width / (self.search.hi - self.search.lo).clamp(min=1e-300)
+            weight * width + 1e-9 * weight.amax(-1, keepdim=True) * width + 1e-12 * width / scope
         ).argmax(-1)
         rows = torch.arange(len(lo), device=lo.device)
         low, high = lo[rows, variable], hi[rows, variable]
@@ -156,14 +208,23 @@ class Splitter:
         small = torch.where(whole, high <= low, (at <= low) | (at >= high)).tolist()
         for k, number in enumerate(numbers):
             if not small[k]:
-                self.divide(number, int(variable[k]), float(at[k]), lo[k], hi[k])
+                self.cut_at(number, int(variable[k]), float(at[k]))
             elif not self.holds_exactly(lo[k], hi[k]):
-                return self.unknown(
-                    "boxes as small as floating point allows stay open", needed="a strict margin"
-                )
+                return self.unknown("boxes as small as floating point allows stay open", "a strict margin")
             else:
-                self.close([number], torch.ones(1, dtype=torch.bool), lo[k : k + 1], hi[k : k + 1])
+                self.close([number])
         return None
+
+    def cut_at(self, number: int, variable: int, at: float) -> None:
+        """Cut one box at a value of one variable."""
+        children = self.tree.split(number, cut=(variable, Fraction(at)))
+        region = self.regions.pop(number)
+        left, right = region.hi.clone(), region.lo.clone()
+        left[variable] = at
+        right[variable] = at + float(self.search.whole[variable])
+        self.regions[children[0]] = replace(region, hi=left)
+        self.regions[children[1]] = replace(region, lo=right)
+        self.open += reversed(children)
 
     def holds_exactly(self, lo: Tensor, hi: Tensor) -> bool:
         """Whether a box is one point, and exact arithmetic refutes the counterexample there."""
@@ -172,23 +233,13 @@ class Splitter:
         point = [Fraction(v) for v in lo.tolist()]
         return not holds(self.formula, self.search.obligation.program.evaluate(point))
 
-    def divide(self, number: int, variable: int, at: float, lo: Tensor, hi: Tensor) -> None:
-        """Cut one box at a value of one variable."""
-        first, second = self.tree.split(number, variable, Fraction(at))
-        left, right = hi.clone(), lo.clone()
-        left[variable] = at
-        right[variable] = at + float(self.search.whole[variable])
-        self.boxes[first], self.boxes[second] = (lo, left), (right, hi)
-        del self.boxes[number]
-        self.open += [second, first]
-
     def reopen(self, numbers: list[int]) -> None:
         """Leaves that the checker did not accept: bound them with care, or cut them."""
         for number in numbers:
             node = self.tree.nodes[number]
-            node.closed, node.careful = False, True
+            node.closed, node.careful, node.leaf = False, True, [0]
             self.open.append(number)
-            self.progress.closed_volume -= self.volume(*self.boxes[number])
+            self.progress.closed_volume -= self.volume(self.regions[number])
 
     def unknown(self, reason: str, needed: str) -> Unknown:
         """What is known when the search stops."""
@@ -200,6 +251,42 @@ class Splitter:
             box = {name: f"{low:g}..{high:g}" for name, low, high in ends}
         worst = None if progress.worst == -torch.inf else progress.worst
         return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Regions side by side, with their plain bounds."""
+
+    lo: Tensor
+    hi: Tensor
+    phases: list[tuple[Phase, ...]]
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, batch: BatchProgram, regions: list[Region]) -> _Batch:
+        lo, hi = torch.stack([r.lo for r in regions]), torch.stack([r.hi for r in regions])
+        phases = [r.phases for r in regions]
+        return cls(lo, hi, phases, Bounds(batch, lo, hi, phases=phase_tensors(batch, phases, lo.device)))
+
+    def rows(self, kept: list[int]) -> _Batch:
+        """Some of the regions."""
+        regions = [Region(self.lo[k], self.hi[k], self.phases[k]) for k in kept]
+        return _Batch.of(self.bounds.batch, regions) if regions else self
+
+    def phase_choices(self) -> list[tuple[int, int] | None]:
+        """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""
+        count = torch.zeros(len(self.lo))
+        best, chosen = torch.zeros(len(self.lo), dtype=self.lo.dtype), [None] * len(self.lo)
+        picks: list[tuple[int, int] | None] = list(chosen)
+        for step in relu_steps(self.bounds.batch):
+            lines = self.bounds.relaxation(step)
+            count += lines.unstable.sum(-1).cpu()
+            width, unit = torch.where(lines.unstable, lines.intercept, -torch.ones_like(lines.intercept)).max(
+                -1
+            )
+            for k in (width.cpu() > best).nonzero().flatten().tolist():
+                best[k], picks[k] = float(width[k]), (step, int(unit[k]))
+        return [pick if count[k] <= FEW_UNSTABLE else None for k, pick in enumerate(picks)]
 
 
 def _settled(atom: Atom) -> float:

@@ -1,0 +1,146 @@
+"""The triangle relaxation of one region as a linear program (HiGHS), for its dual solution.
+
+The largest σ is sought such that every atom and every fixed phase is at least σ (in its own unit) somewhere
+in the relaxation. Where σ < 0 the region has no counterexample, and the duals say why: multipliers of atoms
+and phases, and slopes of ReLUs (Salman et al. 2019, section 3; Ehlers 2017). They are sound whatever their
+accuracy, because the checker computes the bound that they give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .bounds import Bounds, Rows
+from .program import Affine, Free, Relu
+from .relaxation import Phase
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Duals:
+    """σ, multipliers of the atoms and of the phases, and lower slopes per ReLU step."""
+
+    sigma: float
+    atoms: Array
+    phases: Array
+    slopes: dict[int, Array]
+
+
+class RegionProgram:
+    """One region (row `k` of `bounds`) over columns: free variables scaled to [0, 1], open ReLUs, σ."""
+
+    def __init__(self, bounds: Bounds, k: int, rows: Rows, phases: tuple[Phase, ...]) -> None:
+        self.bounds, self.k, self.rows, self.phases = bounds, k, rows, phases
+        self.steps = bounds.batch.program.steps
+        self.open = {
+            step: bounds.relaxation(step).unstable[k].nonzero().flatten().tolist()
+            for step, kind in enumerate(self.steps)
+            if isinstance(kind, Relu)
+        }
+        self.free = bounds.lo.shape[1]
+        self.columns: dict[tuple[int, int], int] = {}
+        for step, units in self.open.items():
+            for i in units:
+                self.columns[step, i] = self.free + len(self.columns)
+        self.width = self.free + len(self.columns) + 1
+        self.matrix: list[Array] = []
+        self.limit: list[float] = []
+        self.tight: dict[tuple[int, int], int] = {}
+
+    def solve(self) -> Duals | None:
+        """Solve it; None where HiGHS does not come to an optimum."""
+        from scipy.optimize import linprog
+
+        forms = self.forms()
+        parts = self.parts(forms)
+        first = len(self.matrix)
+        for form, const in parts:
+            row = -form
+            row[-1] = max(1e-9, float(np.abs(form).sum()) + abs(const))
+            self.constrain(row, const)
+        cost = np.zeros(self.width)
+        cost[-1] = -1.0
+        ranges = [(0.0, 1.0)] * self.free + [(0.0, None)] * len(self.columns) + [(-2.0, 1.0)]
+        found = linprog(cost, np.array(self.matrix), np.array(self.limit), bounds=ranges, method="highs")
+        if found.status != 0:
+            return None
+        weights = np.maximum(-found.ineqlin.marginals, 0.0)
+        atoms = weights[first : first + len(parts) - len(self.phases)]
+        return Duals(
+            float(found.x[-1]),
+            atoms,
+            weights[first + len(atoms) :],
+            self.slopes(weights, np.maximum(found.lower.marginals, 0.0)),
+        )
+
+    def constrain(self, row: Array, limit: float) -> None:
+        """Add row · x ≤ limit."""
+        self.matrix.append(row)
+        self.limit.append(limit)
+
+    def forms(self) -> list[tuple[Array, Array]]:
+        """Every step as (matrix, constant) over the columns; ReLUs add their triangles on the way."""
+        made: list[tuple[Array, Array]] = []
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Free):
+                lo, hi = (side[self.k].cpu().numpy() for side in (self.bounds.lo, self.bounds.hi))
+                matrix = np.zeros((step.size, self.width))
+                matrix[:, : step.size] = np.diag(hi - lo)
+                made.append((matrix, lo))
+            elif isinstance(step, Affine):
+                const = self.bounds.batch.consts[number].cpu().numpy()
+                matrix = np.zeros((step.size, self.width))
+                for source, weights in self.bounds.batch.matrices[number].items():
+                    dense = weights.cpu().numpy()
+                    matrix = matrix + dense @ made[source][0]
+                    const = const + dense @ made[source][1]
+                made.append((matrix, const))
+            else:
+                made.append(self.relu(number, *made[step.source]))
+        return made
+
+    def relu(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
+        """On, off, or a column of its own between its lines."""
+        lines = self.bounds.relaxation(step)
+        up, intercept = (side[self.k].cpu().numpy() for side in (lines.up, lines.intercept))
+        out, shift = matrix * up[:, None], const * up
+        for i in self.open[step]:
+            column = np.zeros(self.width)
+            column[self.columns[step, i]] = 1.0
+            self.tight[step, i] = len(self.matrix)
+            self.constrain(matrix[i] - column, -const[i])
+            self.constrain(column - up[i] * matrix[i], up[i] * const[i] + intercept[i])
+            out[i], shift[i] = column, 0.0
+        return out, shift
+
+    def parts(self, forms: list[tuple[Array, Array]]) -> list[tuple[Array, float]]:
+        """Atoms and phases over the columns."""
+        consts = self.rows.const[0].cpu().numpy()
+        made = []
+        for number, const in enumerate(consts):
+            row, total = np.zeros(self.width), float(const)
+            for source, dense in self.rows.coefficients.items():
+                weights = dense[0, number].cpu().numpy()
+                row = row + weights @ forms[source][0]
+                total += float(weights @ forms[source][1])
+            made.append((row, total))
+        for step, i, sign in self.phases:
+            matrix, shift = forms[self.bounds.source(step)]
+            made.append((sign * matrix[i], sign * float(shift[i])))
+        return made
+
+    def slopes(self, weights: Array, lower: Array) -> dict[int, Array]:
+        """a / (a + b) from the duals of y ≥ v and y ≥ 0."""
+        slopes = {}
+        for step, units in self.open.items():
+            down = self.bounds.relaxation(step).down[self.k].cpu().numpy().copy()
+            for i in units:
+                above, zero = weights[self.tight[step, i]], lower[self.columns[step, i]]
+                if above + zero > 1e-12:
+                    down[i] = above / (above + zero)
+            slopes[step] = down
+        return slopes

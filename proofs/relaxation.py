@@ -1,0 +1,178 @@
+"""Optimised linear bounds: lower slopes of ReLUs, multipliers of conditions, multipliers of fixed phases.
+
+Any slope in [0, 1] and any multiplier ≥ 0 is sound (α,β-CROWN: Xu et al. 2021, Wang et al. 2021), so that
+gradients may look for good ones and the checker need only use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
+from .program import Relu
+
+_STEPS = 40
+_RATE = 0.25
+Phase = tuple[int, int, int]
+"""A ReLU step, a unit of it, and 1 (on) or -1 (off)."""
+
+
+@dataclass
+class Sharpened:
+    """Bounds [boxes] of the best combination found, and what makes them.
+
+    Attributes:
+        slopes: per ReLU step its lower slopes [boxes, size], whole multiples of 2⁻¹⁶.
+        multipliers: of the atoms [boxes, atoms], in units of 2⁻²⁰ of the target's scale.
+        phase_multipliers: of the phases of each box [boxes, most phases of a box].
+    """
+
+    top: Tensor
+    noise: Tensor
+    slopes: dict[int, Tensor]
+    multipliers: Tensor
+    phase_multipliers: Tensor
+
+
+def phase_tensors(
+    batch: BatchProgram, phases: list[tuple[Phase, ...]], device: torch.device
+) -> dict[int, Tensor]:
+    """Phases of each box as tensors [boxes, size] of -1, 0, 1 per ReLU step."""
+    tensors: dict[int, Tensor] = {}
+    for row, fixed in enumerate(phases):
+        for step, i, sign in fixed:
+            if step not in tensors:
+                tensors[step] = torch.zeros(len(phases), batch.program.size(step), device=device)
+            tensors[step][row, i] = sign
+    return tensors
+
+
+def sharpen(
+    batch: BatchProgram,
+    lo: Tensor,
+    hi: Tensor,
+    rows: Rows,
+    target: Tensor,
+    phases: list[tuple[Phase, ...]],
+) -> Sharpened:
+    """Minimise, per box, the upper bound of atom `target` [boxes] plus multiples of other atoms and phases."""
+    problem = Combination(batch, lo, hi, rows, target, phases)
+    parameters = problem.start()
+    optimiser = torch.optim.Adam(list(parameters.values()), lr=_RATE)
+    best_value = torch.full((len(lo),), torch.inf, dtype=lo.dtype, device=lo.device)
+    best = {name: p.detach().clone() for name, p in parameters.items()}
+    for k in range(_STEPS):
+        value, _ = problem.bound(parameters)
+        better = value.detach() < best_value
+        best_value = torch.where(better, value.detach(), best_value)
+        for name, p in parameters.items():
+            best[name][better] = p.detach()[better]
+        if bool((best_value < 0).all()) or k == _STEPS - 1:
+            break
+        optimiser.zero_grad()
+        (value / problem.scale).clamp(min=-1).sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.param_groups[0]["lr"] = _RATE * 0.92**k
+        optimiser.step()
+        with torch.no_grad():
+            problem.project(parameters)
+    return problem.rounded(best)
+
+
+class Combination:
+    """Combinations of atoms and phases on a batch of boxes, over their plain bounds."""
+
+    def __init__(
+        self,
+        batch: BatchProgram,
+        lo: Tensor,
+        hi: Tensor,
+        rows: Rows,
+        target: Tensor,
+        phases: list[tuple[Phase, ...]],
+    ) -> None:
+        self.batch, self.lo, self.hi, self.rows, self.target = batch, lo, hi, rows, target
+        self.phases = phases
+        self.fixed = phase_tensors(batch, phases, lo.device)
+        self.most = max((len(p) for p in phases), default=0)
+        self.plain = Bounds(batch, lo, hi, phases=self.fixed)
+        with torch.no_grad():
+            top, _ = self.plain.upper(rows)
+            bottom, _ = self.plain.upper(Rows({s: -c for s, c in rows.coefficients.items()}, -rows.const))
+        spread = torch.maximum(top.abs(), bottom.abs()).clamp(min=1e-12)
+        self.scale = spread.gather(1, target[:, None]).squeeze(1)
+        self.units = self.scale[:, None] / spread
+        self.phase_units = torch.ones(len(lo), self.most, dtype=lo.dtype, device=lo.device)
+        for row, fixed in enumerate(phases):
+            for k, (step, i, _) in enumerate(fixed):
+                low, high = self.plain.interval(self.plain.source(step))
+                self.phase_units[row, k] = self.scale[row] / float(
+                    torch.maximum(-low[row, i], high[row, i]).clamp(min=1e-12)
+                )
+
+    def start(self) -> dict[str, Tensor]:
+        """Parameters: the checker's default slopes, no multipliers."""
+        parameters = {}
+        for step, lines in self.plain.lines.items():
+            if bool(lines.unstable.any()):
+                low, high = self.plain.interval(self.plain.source(step))
+                parameters[str(step)] = (high > -low).to(self.lo.dtype)
+        shape = (len(self.lo), self.rows.const.shape[-1])
+        parameters["atoms"] = torch.zeros(shape, dtype=self.lo.dtype, device=self.lo.device)
+        parameters["phases"] = torch.zeros_like(self.phase_units)
+        return {name: p.requires_grad_(True) for name, p in parameters.items()}
+
+    def project(self, parameters: dict[str, Tensor]) -> None:
+        """Back to slopes in [0, 1] and multipliers ≥ 0."""
+        for name, parameter in parameters.items():
+            parameter.clamp_(min=0.0, max=None if name in ("atoms", "phases") else 1.0)
+
+    def bound(self, parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Upper bound [boxes] of the combination, and the size of the numbers that went into it."""
+        slopes = {int(name): p for name, p in parameters.items() if name not in ("atoms", "phases")}
+        weights = (parameters["atoms"] * self.units).scatter(1, self.target[:, None], 1.0)
+        return self.combination(slopes, weights, parameters["phases"] * self.phase_units)
+
+    def combination(
+        self, slopes: dict[int, Tensor], weights: Tensor, phase_weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Upper bound [boxes] of Σ weights · atoms + Σ phase_weights · phases."""
+        combined = {
+            s: torch.einsum("bk,kd->bd", weights, c[0])[:, None] for s, c in self.rows.coefficients.items()
+        }
+        const = (weights * self.rows.const).sum(-1, keepdim=True)
+        for row, fixed in enumerate(self.phases):
+            for k, (step, i, sign) in enumerate(fixed):
+                source = self.plain.source(step)
+                if source not in combined:
+                    size = self.batch.program.size(source)
+                    combined[source] = self.lo.new_zeros(len(self.lo), 1, size)
+                combined[source] = combined[source].clone()
+                combined[source][row, 0, i] += sign * phase_weights[row, k]
+        top, slope = self.plain.upper(Rows(combined, const), slopes=slopes)
+        reach = torch.maximum(self.lo.abs(), self.hi.abs())
+        magnitude = const.squeeze(1).abs() + torch.einsum("bn,bn->b", slope[:, 0].abs(), reach)
+        return top.squeeze(1), magnitude
+
+    def rounded(self, best: dict[str, Tensor]) -> Sharpened:
+        """The best parameters on the checker's grids, and their bound."""
+        exact = {}
+        for name, p in best.items():
+            unit = 2.0**20 if name in ("atoms", "phases") else SLOPE_UNIT
+            exact[name] = torch.where(p < 1e-5, torch.zeros_like(p), (p * unit).round() / unit)
+        weights = (exact["atoms"] * self.units).scatter(1, self.target[:, None], 1.0)
+        slopes = {int(n): p for n, p in exact.items() if n not in ("atoms", "phases")}
+        return self.evaluated(slopes, weights, exact["phases"] * self.phase_units)
+
+    def evaluated(self, slopes: dict[int, Tensor], weights: Tensor, phase_weights: Tensor) -> Sharpened:
+        """What given slopes and multipliers are worth."""
+        with torch.no_grad():
+            top, size = self.combination(slopes, weights, phase_weights)
+        return Sharpened(top, 1e-12 * size, slopes, weights, phase_weights)
+
+
+def relu_steps(batch: BatchProgram) -> list[int]:
+    """Numbers of the ReLU steps."""
+    return [k for k, step in enumerate(batch.program.steps) if isinstance(step, Relu)]

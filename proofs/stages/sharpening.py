@@ -1,0 +1,182 @@
+"""Closing boxes that plain bounds leave open: case by case, with optimised slopes and multipliers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from assay.proofs.bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
+from assay.proofs.formulas import Atom, Either, Formula, flat
+from assay.proofs.linear_programs import Array, RegionProgram
+from assay.proofs.relaxation import Combination, Phase, Sharpened, phase_tensors, relu_steps, sharpen
+from torch import Tensor
+
+MAX_CASES = 16
+MAX_OPEN = 64
+"""Up to so many open ReLUs a linear program gives the best multipliers; beyond, gradients look for good ones."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way for a counterexample to exist: atoms, each with its number among the checker's parts."""
+
+    atoms: tuple[tuple[int, Atom], ...]
+    own: int  # how many of the last atoms are the case's own, the others are conditions
+
+
+class Cases:
+    """The alternatives of the last disjunction of a counterexample formula, or the formula itself."""
+
+    def __init__(self, formula: Formula) -> None:
+        self.parts = flat(formula)
+        choices = [k for k, part in enumerate(self.parts) if isinstance(part, Either)]
+        self.choice = choices[-1] if choices else None
+        chosen = self.parts[self.choice] if self.choice is not None else None
+        self.alternatives = [flat(part) for part in chosen.parts] if isinstance(chosen, Either) else [[]]
+
+    @property
+    def few(self) -> bool:
+        """Whether there are few enough cases, each of atoms."""
+        return len(self.alternatives) <= MAX_CASES
+
+    def case(self, number: int, phases: int) -> Case:
+        """The atoms of one case, in a box with so many fixed phases."""
+        if self.choice is None:
+            numbered = [(k, part) for k, part in enumerate(self.parts) if isinstance(part, Atom)]
+            return Case(tuple(numbered), 1)
+        kept = [part for k, part in enumerate(self.parts) if k != self.choice]
+        conditions = [(k, part) for k, part in enumerate(kept) if isinstance(part, Atom)]
+        first = len(kept) + phases
+        own = [
+            (first + k, part) for k, part in enumerate(self.alternatives[number]) if isinstance(part, Atom)
+        ]
+        return Case(tuple(conditions + own), len(own))
+
+    def phase_parts(self, phases: int) -> list[int]:
+        """Numbers of the phases' atoms among the checker's parts, after the case split if there is one."""
+        first = len(self.parts) - (self.choice is not None)
+        return list(range(first, first + phases))
+
+
+@dataclass
+class Attempt:
+    """Boxes after sharpening: which are closed, and the items that close each."""
+
+    closed: list[bool]
+    items: list[list[Any]]
+
+
+def attempt(
+    batch: BatchProgram, cases: Cases, lo: Tensor, hi: Tensor, phases: list[tuple[Phase, ...]]
+) -> Attempt:
+    """Try to close boxes lo, hi [boxes, free], case by case."""
+    head = [] if cases.choice is None else [["case", cases.choice, None]]
+    result = Attempt([True] * len(lo), [list(head) for _ in range(len(lo))])
+    for number in range(len(cases.alternatives)):
+        rows = [k for k in range(len(lo)) if result.closed[k]]
+        if rows:
+            _one_case(batch, cases, number, (lo[rows], hi[rows]), [phases[k] for k in rows], rows, result)
+    return result
+
+
+def _one_case(
+    batch: BatchProgram,
+    cases: Cases,
+    number: int,
+    box: tuple[Tensor, Tensor],
+    phases: list[tuple[Phase, ...]],
+    rows: list[int],
+    result: Attempt,
+) -> None:
+    case = cases.case(number, 0)
+    if not case.own:
+        for k in rows:
+            result.closed[k] = False
+        return
+    forms = batch.rows([atom.form for _, atom in case.atoms])
+    bounds = Bounds(batch, *box, phases=phase_tensors(batch, phases, box[0].device))
+    with torch.no_grad():
+        top, slopes = bounds.upper(forms)
+    reach = torch.maximum(box[0].abs(), box[1].abs())
+    noise = 1e-12 * (forms.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
+    plain = (top + noise < 0).any(-1)
+    target = top[:, -case.own :].argmin(-1) + len(case.atoms) - case.own
+    wide = _open_units(bounds) > MAX_OPEN
+    sharp = sharpen(batch, *box, forms, target, phases) if bool((wide & ~plain).any()) else None
+    for k, row in enumerate(rows):
+        if bool(plain[k]):
+            result.items[row].append(0)
+            continue
+        found = _by_gradients(sharp, k) if sharp else None
+        if found is None and not bool(wide[k]):
+            found = _by_duals(batch, bounds, k, forms, phases[k])
+        if found is None:
+            result.closed[row] = False
+        else:
+            count = len(phases[k])
+            parts = [part for part, _ in cases.case(number, count).atoms] + cases.phase_parts(count)
+            result.items[row].append(leaf(*found, parts, _unstable(bounds, k)))
+
+
+def _open_units(bounds: Bounds) -> Tensor:
+    """How many ReLUs of each box have no known sign [boxes]."""
+    counts = [bounds.relaxation(step).unstable.sum(-1) for step in relu_steps(bounds.batch)]
+    return torch.stack(counts).sum(0) if counts else torch.zeros(len(bounds.lo), device=bounds.lo.device)
+
+
+def _unstable(bounds: Bounds, k: int) -> list[tuple[int, int, float]]:
+    lines = {step: bounds.relaxation(step) for step in relu_steps(bounds.batch)}
+    return [
+        (step, i, float(line.down[k, i]))
+        for step, line in lines.items()
+        for i in line.unstable[k].nonzero().flatten().tolist()
+    ]
+
+
+def _by_gradients(sharp: Sharpened, k: int) -> tuple[Sharpened, int] | None:
+    return (sharp, k) if float(sharp.top[k] + sharp.noise[k]) < 0 else None
+
+
+def _by_duals(
+    batch: BatchProgram, bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...]
+) -> tuple[Sharpened, int] | None:
+    """Slopes and multipliers from a linear program of one region."""
+    duals = RegionProgram(bounds, k, forms, phases).solve()
+    if duals is None or duals.sigma >= 0:
+        return None
+    device = bounds.lo.device
+    first = torch.zeros(1, dtype=torch.long, device=device)
+    combination = Combination(batch, bounds.lo[k : k + 1], bounds.hi[k : k + 1], forms, first, [phases])
+    scale = max(duals.atoms.max(initial=0.0), duals.phases.max(initial=0.0), 1e-300)
+    weights, phase_weights = (
+        torch.as_tensor(_on_grid(w / scale), device=device)[None] for w in (duals.atoms, duals.phases)
+    )
+    slopes = {
+        step: torch.as_tensor(np.round(a * SLOPE_UNIT) / SLOPE_UNIT, device=device)[None]
+        for step, a in duals.slopes.items()
+    }
+    return _by_gradients(combination.evaluated(slopes, weights, phase_weights), 0)
+
+
+def _on_grid(weights: Array) -> Array:
+    """Few bits for the certificate: multiples of 2⁻³² of the largest."""
+    rounded: Array = np.round(weights * 2.0**32) / 2.0**32
+    return rounded
+
+
+def leaf(
+    sharp: Sharpened, k: int, parts: list[int], unstable: list[tuple[int, int, float]]
+) -> dict[str, Any]:
+    """What the checker needs to close box `k`: `parts` number its atoms, then its phases.
+
+    `unstable` are the open ReLUs (step, unit) with their usual lower slopes, which need not be told.
+    """
+    slopes = []
+    for step, i, usual in unstable:
+        if step in sharp.slopes and (a := float(sharp.slopes[step][k, i])) != usual:
+            slopes.append([step, i, int(a * SLOPE_UNIT)])
+    weights = zip(parts, [*sharp.multipliers[k].tolist(), *sharp.phase_multipliers[k].tolist()], strict=False)
+    return {"slopes": slopes, "sum": [[part, str(Fraction(w))] for part, w in weights if w > 0]}
