@@ -110,7 +110,10 @@ def _mechanism_tally(
 
 
 def _precision(explanation: MechanismExplanation, problem: MechanismProblem, data: int, chunk: int) -> int:
-    """The two-part optimum: the precision with the smallest total, judged on the first data."""
+    """The two-part optimum: the precision with the smallest total, judged on the first data.
+
+    A walk ends where the total was above the least one twice running: a lucky rounding can hide a descent.
+    """
     data = min(data, problem.data)
     shard = MechanismProblem(problem.inputs[:data], problem.outputs[:data], problem.target)
     parts = explanation.parts()
@@ -123,9 +126,11 @@ def _precision(explanation: MechanismExplanation, problem: MechanismProblem, dat
 
     cost = {8: bits(8)}
     for way in (range(9, 17), range(7, 1, -1)):
+        worse = 0
         for precision in way:
             cost[precision] = bits(precision)
-            if cost[precision] > min(cost.values()):
+            worse = worse + 1 if cost[precision] > min(cost.values()) else 0
+            if worse == 2:
                 break
     return min(cost, key=lambda p: (cost[p], p))
 
