@@ -268,8 +268,8 @@ def load_report(path: Path | str) -> Report:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a report."""
-    return Report.model_json_schema(by_alias=True)
+    """The JSON Schema of a report, as it is written: infinite and undefined numbers are "inf" and "nan"."""
+    return Report.model_json_schema(by_alias=True, mode="serialization")
 
 
 def load_reports(paths: Sequence[Path | str]) -> dict[str, Any]:
