@@ -4,48 +4,27 @@ from __future__ import annotations
 
 import textwrap
 import time
-import tomllib
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .display import Display, Progress
+from .display import Display
 from .failures import Command
 from .options import display_options
+from .tour import Table, read_tour, tables
 
 if TYPE_CHECKING:
-    from assay.mdl.compare import Comparison
-    from assay.mdl.report import Report
     from assay.proofs import Outcome
 
     from .page import Section
 
-TOUR = "demo.toml"
 CLAIMS = "demo.claims.toml"
 INTRO = (
     "Explanations of really trained networks, weighed in bits: how long is the message from which a receiver "
     "can restore what the network does? And claims about a network, proved or refuted for every input."
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the tour: its reports, side by side, and what is said about them."""
-
-    plan: dict[str, Any]
-    reports: list[Report]
-    compared: Comparison
-
-    @property
-    def findings(self) -> list[str]:
-        """Break-even sizes in words, the one the table is about first."""
-        from .breakeven import overtaking, sentences, shortest
-
-        first = [overtaking(self.compared, *self.plan["overtakes"])] if "overtakes" in self.plan else []
-        return [*first, shortest(self.compared), *sentences(self.compared, self.plan["baseline"])]
 
 
 @click.command(cls=Command)
@@ -68,41 +47,18 @@ def demo(out: Path, device: str, display: str, as_json: bool, debug: bool) -> No
     start = time.monotonic()
     screen = Display(display, as_json)
     out.mkdir(parents=True, exist_ok=True)
-    tables = []
-    for plan in tour():
-        with screen.progress() as progress:
-            tables.append(table(plan, device, progress))
-        save(tables[-1], out)
-        show_table(screen, tables[-1])
+    done = []
+    with screen.progress() as progress:
+        for table in tables(read_tour(), device, progress):
+            save(table, out)
+            show_table(screen, table)
+            done.append(table)
     outcomes = judge(screen, out)
-    page = write_page(out, tables, outcomes)
-    screen.document(document(tables, outcomes, page))
+    page = write_page(out, done, outcomes)
+    screen.document(document(done, outcomes, page))
     screen.heading(f"The tour took {time.monotonic() - start:.0f} s.")
     screen.line(f"page:    {page}\nreports: {out}/*.report.json (assay compare reads them)")
     screen.line(f"proofs:  {out / 'certificates'} (assay check reads them)")
-
-
-def tour() -> list[dict[str, Any]]:
-    """The plans of the tables, in order."""
-    text = resources.files(__package__).joinpath(TOUR).read_text(encoding="utf-8")
-    tables: list[dict[str, Any]] = tomllib.loads(text)["table"]
-    return tables
-
-
-def table(plan: dict[str, Any], device: str, progress: Progress | None) -> Table:
-    """Score everything that a plan names."""
-    from assay.explanations.weighing import Question, gather, weigh
-    from assay.mdl.compare import comparison
-    from assay.models import best_device, load, load_dataset
-
-    network = load(plan["model"]).to(best_device(device))
-    dataset = load_dataset("zoo", network, plan["limit"])
-    question = Question(
-        plan["setting"], plan["target"], plan.get("site"), plan.get("delta"), plan["part_bits"]
-    )
-    evidence = gather(question, network, dataset)
-    reports = weigh(evidence, plan["explain"], "assay demo", progress)
-    return Table(plan, reports, comparison(reports, plan["baseline"]))
 
 
 def save(table: Table, out: Path) -> None:
@@ -137,13 +93,13 @@ def judge(screen: Display, out: Path) -> list[Outcome]:
     return outcomes
 
 
-def write_page(out: Path, tables: list[Table], outcomes: list[Outcome]) -> Path:
+def write_page(out: Path, done: list[Table], outcomes: list[Outcome]) -> Path:
     """Write the page of the tour."""
     from assay.mdl.report import write_whole
 
     from .page import Verdict, page
 
-    sections = [section(table) for table in tables]
+    sections = [section(table) for table in done]
     path = out / "index.html"
     write_whole(path, page("assay: the tour", sections, [Verdict.of(o) for o in outcomes], INTRO))
     return path
@@ -157,12 +113,12 @@ def section(table: Table) -> Section:
     return Section.of(table.compared, table.reports, plan["title"], table.findings, plan["story"])
 
 
-def document(tables: list[Table], outcomes: list[Outcome], page: Path) -> dict[str, Any]:
+def document(done: list[Table], outcomes: list[Outcome], page: Path) -> dict[str, Any]:
     """The tour as JSON data."""
     from .compare import document as compared
 
     return {
-        "tables": {t.plan["name"]: {**compared(t.compared), "findings": t.findings} for t in tables},
+        "tables": {t.plan["name"]: {**compared(t.compared), "findings": t.findings} for t in done},
         "claims": [outcome.to_dict() for outcome in outcomes],
         "page": str(page),
     }

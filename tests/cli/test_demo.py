@@ -6,6 +6,7 @@ import json
 from importlib import import_module
 
 import pytest
+from assay.cli.tour import read_tour, tables
 from assay.explanations.specs import Spec
 from assay.mdl.report import load_report
 
@@ -14,12 +15,12 @@ demo = import_module("assay.cli.demo")
 
 @pytest.fixture
 def small(monkeypatch):
-    plans = demo.tour()
+    plans = read_tour()
     sizes = {"tms": 200, "byte-lm-site": 2, "byte-lm-mechanism": 1}
     for plan in plans:
         plan["limit"] = sizes[plan["name"]]
         plan["part_bits"] = 8
-    monkeypatch.setattr(demo, "tour", lambda: plans[:1])
+    monkeypatch.setattr(demo, "read_tour", lambda: plans[:1])
 
 
 def test_the_tour_writes_its_page_its_reports_and_its_certificates(run, small, tmp_path):
@@ -34,7 +35,7 @@ def test_the_tour_writes_its_page_its_reports_and_its_certificates(run, small, t
     assert "counterexample: x1 = " in text
     for path in out.glob("*.report.json"):
         load_report(path)
-    assert len(list(out.glob("tms.*.report.json"))) == len(demo.tour()[0]["explain"])
+    assert len(list(out.glob("tms.*.report.json"))) == len(read_tour()[0]["explain"])
     assert run("check", *(out / "certificates").glob("*.json")).exit_code == 0
 
 
@@ -58,13 +59,27 @@ def test_the_true_components_are_shortest_to_read_for_one_datum(run, small):
 
 
 def test_every_plan_of_the_tour_names_what_it_compares():
-    plans = demo.tour()
+    plans = read_tour()
     assert {plan["name"] for plan in plans} == {"tms", "byte-lm-site", "byte-lm-mechanism"}
     for plan in plans:
         names = [Spec.parse(text).options["name"] for text in plan["explain"]]
         assert len(set(names)) == len(names)
         assert plan["baseline"] in names
         assert set(plan.get("overtakes", [])) <= set(names)
+
+
+def test_two_processes_give_the_reports_of_one():
+    plans = read_tour()[:1] * 2
+    for plan in plans:
+        plan["limit"] = 50
+    (alone,) = tables(plans[:1], "cpu", None)
+    news: list[tuple[str, int, int]] = []
+    first, second = tables(plans, "cpu", lambda *told: news.append(told))
+    for made in (first, second):
+        assert [r.ledger for r in made.reports] == [r.ledger for r in alone.reports]
+        assert [r.law for r in made.reports] == [r.law for r in alone.reports]
+    assert {name for name, _, _ in news} <= {row.name for row in alone.compared.rows}
+    assert news
 
 
 @pytest.mark.slow
