@@ -89,7 +89,7 @@ def curves(names: Sequence[str], laws: Sequence[Law], unit: str) -> Markup:
 
     lines = [[(N, L / N) for N, L in curve(law, UPTO, 90) if 0 < L < math.inf] for law in laws]
     heights = [y for line in lines for _, y in line] or [1.0]
-    x = Axis(1, UPTO, 70, WIDTH - 250)
+    x = Axis(1, UPTO, 84, WIDTH - 250)
     y = Axis(min(heights) / 1.3, max(max(heights), min(heights) * 10) * 1.3, 400, 16)
     marks = [*_grid(x, y, unit)]
     ends = spread([y.at(line[-1][1]) if line else 400.0 for line in lines], 17.0, 16.0, 400.0)

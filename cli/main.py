@@ -53,7 +53,7 @@ def assay() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: the console script ``assay``."""
-    # Idle OpenMP threads that spin take the cores from everything else; this has to be said before torch comes.
+    # Idle OpenMP threads that spin take the cores from everything else; to be said before torch comes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     assay.main(args=None if arguments is None else list(arguments), prog_name="assay")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from .charts import bars, curves
@@ -77,14 +78,12 @@ def page(title: str, sections: Sequence[Section], verdicts: Sequence[Verdict] = 
     """The page as HTML."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from jinja2 import Environment, PackageLoader
+    from jinja2 import Environment
 
     try:
         made_by = f"assay {version('assay-nn')}"
     except PackageNotFoundError:
         made_by = "assay"
-    environment = Environment(
-        loader=PackageLoader("assay.cli", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template(TEMPLATE)
+    text = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
     return template.render(title=title, sections=sections, verdicts=verdicts, intro=intro, made_by=made_by)

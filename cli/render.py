@@ -63,7 +63,7 @@ def table(sheet: Sheet) -> Table:
 
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Progress]:
-    """A bar for what is being done now, with its speed and the time left, on standard error."""
+    """A bar for each thing that is under way, with its speed and the time left, on standard error."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -81,7 +81,7 @@ def progress_bar(unit: str) -> Iterator[Progress]:
             return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else "", style="cyan")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Speed(),
@@ -93,9 +93,7 @@ def progress_bar(unit: str) -> Iterator[Progress]:
 
         def report(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                for earlier in tasks.values():
-                    bar.update(earlier, visible=False)
                 tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done, total=total)
+            bar.update(tasks[name], completed=done, total=total, visible=done < total)
 
         yield report

@@ -61,7 +61,7 @@ def train(name: str, out: Path, seed: int | None, display: str, as_json: bool, d
                 raise click.UsageError("--seed is for networks; explanations train from their recipe's seed")
             out.mkdir(parents=True, exist_ok=True)
             shipped.train(name, step, out)
-            path = out / name
+            path = next(path for path in (out / name, out / f"{name}.safetensors") if path.exists())
         else:
             network = networks.train(name, seed, step)
             path = networks.export(name, out, network, seed, time.monotonic() - start)

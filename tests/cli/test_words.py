@@ -73,3 +73,17 @@ def test_ticks_lie_on_the_axis():
     assert Axis(1, 1e9, 0, 1).ticks(10) == [10.0**e for e in range(10)]
     assert Axis(90, 700, 0, 1).ticks() == [100, 200, 500]
     assert Axis(1, 100, 10, 30).at(10) == pytest.approx(20)
+
+
+def test_a_progress_bar_says_what_how_fast_and_how_far(capsys, monkeypatch):
+    from assay.cli.render import progress_bar
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress_bar("rows") as report:
+        report("neurons", 0, 100)
+        report("neurons", 40, 100)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "neurons" in shown.err
+    assert "40/100" in shown.err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import torch
 from assay.models import load, zoo
 
 
@@ -32,3 +33,17 @@ def test_train_writes_a_network_and_its_card(run, tmp_path, monkeypatch):
     assert json.loads(done.stdout)["path"] == "made/tms-5-2.safetensors"
     assert load(str(tmp_path / "made" / "tms-5-2.safetensors")).digest == trained.digest
     assert json.loads((tmp_path / "made" / "tms-5-2.json").read_text())["recipe"]["seed"] == 7
+
+
+def test_a_shipped_explanation_trains_into_the_folder(run, tmp_path, monkeypatch):
+    from assay.explanations import shipped
+    from safetensors.torch import save_file
+
+    def quick(name, progress, out):
+        save_file({"A": torch.ones(2)}, out / f"{name}.safetensors")
+
+    monkeypatch.setattr(shipped, "train", quick)
+    done = run("zoo", "train", "tms-5-2-spd", "--out", "made", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["path"] == "made/tms-5-2-spd.safetensors"
+    assert run("zoo", "train", "tms-5-2-spd", "--seed", "1").exit_code == 2
