@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import click
 
+from .version import show_version
+
 COMMANDS = ("demo", "score", "compare", "verify", "check", "zoo", "schema")
 
 
@@ -40,7 +42,14 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy, context_settings={"auto_envvar_prefix": "ASSAY", "help_option_names": ["-h", "--help"]}
 )
-@click.version_option(package_name="assay-nn", prog_name="assay")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version.",
+)
 def assay() -> None:
     """Weigh explanations of neural networks in bits, and prove what is claimed of them.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .charts import bars, curves
 from .sheets import Sheet, datum, intervals_sheet, ledger_sheet
+from .version import installed_version
 
 if TYPE_CHECKING:
     from assay.mdl.compare import Comparison
@@ -76,14 +77,10 @@ def about(compared: Comparison) -> str:
 
 def page(title: str, sections: Sequence[Section], verdicts: Sequence[Verdict] = (), intro: str = "") -> str:
     """The page as HTML."""
-    from importlib.metadata import PackageNotFoundError, version
-
     from jinja2 import Environment
 
-    try:
-        made_by = f"assay {version('assay-nn')}"
-    except PackageNotFoundError:
-        made_by = "assay"
     text = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
-    return template.render(title=title, sections=sections, verdicts=verdicts, intro=intro, made_by=made_by)
+    return template.render(
+        title=title, sections=sections, verdicts=verdicts, intro=intro, made_by=f"assay {installed_version()}"
+    )

@@ -78,3 +78,11 @@ def test_schema_is_a_json_schema_that_reports_fit(run, reports):
 
     schema = json.loads(run("schema").stdout)
     jsonschema.validate(json.loads(reports["whole"].read_text()), schema)
+
+
+def test_version(run):
+    from assay.cli.version import installed_version
+
+    shown = run("--version")
+    assert shown.exit_code == 0
+    assert shown.stdout == f"assay {installed_version()}\n"
