@@ -7,9 +7,9 @@ independent checker, a single file that runs alone.
 from .claim_files import ClaimFile, read
 from .claims import Claim, Lemma, Variable, claim
 from .faults import Fault, InputError
+from .ladder import verify
 from .lowering import Graph, UnsupportedError, lower
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
-from .verify import verify
 
 __all__ = [
     "Certificate",

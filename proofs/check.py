@@ -95,8 +95,8 @@ def negate(formula: Formula) -> Formula:
     return "or" if formula[0] == "and" else "and", [negate(part) for part in formula[1]]
 
 
-def flat(formula: Formula) -> list[Formula]:
-    return [atom for part in formula[1] for atom in flat(part)] if formula[0] == "and" else [formula]
+def flat(formula: Formula, kind: str = "and") -> list[Formula]:
+    return [part for each in formula[1] for part in flat(each, kind)] if formula[0] == kind else [formula]
 
 
 class Program:
@@ -252,7 +252,8 @@ def compare(op: type, a: Any, b: Any) -> Formula:
         ]
         return "or", [("and", [*win, compare(op, *side)]) for win, side in zip(wins, sides, strict=True)]
     if isinstance(a, list) or isinstance(b, list):
-        return "and", [compare(op, x, y) for x, y in stretched(a, b)]
+        each = [compare(op, x, y) for x, y in stretched(a, b)]
+        return each[0] if len(each) == 1 else ("and", each)
     if op is ast.Eq:
         return "and", [compare(ast.LtE, a, b), compare(ast.GtE, a, b)]
     need(op in (ast.Lt, ast.LtE, ast.Gt, ast.GtE), "unknown comparison")
@@ -447,7 +448,7 @@ def check_proof(problem: Problem, proof: Any) -> int:
             else:
                 need(kind == "case" and last is None and parts[k][0] == "or", f"node {at}: an unknown split")
                 others = parts[:k] + parts[k + 1 :]
-                stack += [(low, high, others + flat(part), phases) for part in reversed(parts[k][1])]
+                stack += [(low, high, others + flat(part), phases) for part in reversed(flat(parts[k], "or"))]
             continue
         slopes, multipliers = fields(item, "slopes", "sum") if item != 0 else ([], [])
         table = {(step, i): a for step, i, a in slopes}

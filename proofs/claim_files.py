@@ -14,10 +14,11 @@ from typing import Any
 
 from .claims import Claim, Lemma, claim
 from .faults import Fault, InputError
+from .kinds import KINDS, Written, write_out
 
 MAX_FILE = 2_000_000
 _FILE_KEYS = {"model", "models", "data", "claim", "semantics"}
-_CLAIM_KEYS = {"name", "for", "given", "show", "semantics", "lemma", "model"}
+_CLAIM_KEYS = {"name", "for", "given", "show", "semantics", "lemma", "model", *KINDS}
 
 
 @dataclass(frozen=True)
@@ -132,25 +133,26 @@ class _Reader:
     def claim(self, table: dict[str, Any], index: int) -> Claim | None:
         self.reject_unknown(table, _CLAIM_KEYS, index)
         name = self.text(table, "name", index) or f"claim {index + 1}"
-        show = self.text(table, "show", index)
         variables = self.variables(table, index)
-        lemmas = self.lemmas(table, index)
-        if show is None:
-            self.fault(f"claim {name!r} shows nothing: expected the key `show`", index, "show")
-        if show is None:
+        models = self.models(table, index)
+        kind, written = self.statement(table, index, name, variables, models.get("f"))
+        if written is None:
             return None
-        semantics = (
-            self.text(table, "semantics", index) or self.text(self.document, "semantics", -1) or "real"
-        )
+        given = [text for text in (self.text(table, "given", index), written.given) if text]
         try:
             made = claim(
-                show,
-                variables,
-                given=self.text(table, "given", index),
-                semantics=semantics,
+                written.show,
+                {**variables, **written.variables},
+                given=" and ".join(f"({text})" for text in given)
+                if len(given) > 1
+                else next(iter(given), None),
+                semantics=self.text(table, "semantics", index)
+                or self.text(self.document, "semantics", -1)
+                or "real",
                 name=name,
-                models=self.models(table, index),
-                lemmas=lemmas,
+                models={**models, **written.models},
+                lemmas=self.lemmas(table, index),
+                kind=kind,
             )
         except InputError as error:
             self.place(error, index)
@@ -160,6 +162,24 @@ class _Reader:
                 f"network {missing!r} is called, but neither `model` nor `models` names it", index, "show"
             )
         return made
+
+    def statement(
+        self, table: dict[str, Any], index: int, name: str, variables: Mapping[str, str], model: str | None
+    ) -> tuple[str, Written | None]:
+        """The kind of a claim, and what it shows."""
+        kinds = [key for key in ("show", *KINDS) if key in table]
+        if len(kinds) != 1:
+            told = f"shows {' and '.join(kinds)}" if kinds else "shows nothing"
+            self.fault(f"claim {name!r} {told}: expected one of show, {', '.join(KINDS)}", index, "show")
+            return "show", None
+        if kinds == ["show"]:
+            show = self.text(table, "show", index)
+            return "show", None if show is None else Written(show)
+        try:
+            return kinds[0], write_out(kinds[0], table[kinds[0]], variables, model)
+        except ValueError as error:
+            self.fault(str(error), index, kinds[0])
+            return kinds[0], None
 
     def place(self, error: InputError, index: int) -> None:
         """Move the faults of one claim to their lines."""

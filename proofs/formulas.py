@@ -68,3 +68,10 @@ def flat(formula: Formula) -> list[Formula]:
     if isinstance(formula, Both):
         return [inner for part in formula.parts for inner in flat(part)]
     return [formula]
+
+
+def choices(formula: Formula) -> list[Formula]:
+    """The parts of a disjunction, and of the disjunctions in it, in order."""
+    if isinstance(formula, Either):
+        return [inner for part in formula.parts for inner in choices(part)]
+    return [formula]

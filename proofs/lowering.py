@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -46,12 +46,24 @@ class Graph:
         tensors: the tensors that operations name, as float64 (every stored value is exact in it).
         size: number of inputs, flattened.
         single: whether all tensors are float32, as the semantics "float32" demands.
+        sites: values at the outputs of modules, by path.
     """
 
     operations: tuple[Operation, ...]
     tensors: dict[str, np.ndarray[Any, np.dtype[np.float64]]]
     size: int
     single: bool
+    sites: dict[str, int] = field(default_factory=dict)
+
+    def up_to(self, site: str) -> Graph:
+        """The part of the network that ends at a module.
+
+        Raises:
+            InputError: there is no such module; the message lists those there are.
+        """
+        if site not in self.sites:
+            raise InputError(f"no module {site!r}; there are {', '.join(self.sites)}")
+        return replace(self, operations=self.operations[: self.sites[site]])
 
 
 def lower(module: nn.Module, in_shape: tuple[int, ...]) -> Graph:
@@ -71,7 +83,7 @@ def lower(module: nn.Module, in_shape: tuple[int, ...]) -> Graph:
     if builder.faults:
         raise UnsupportedError(builder.faults)
     size = int(np.prod(in_shape, dtype=np.int64))
-    return Graph(tuple(builder.operations), builder.tensors, size, builder.single)
+    return Graph(tuple(builder.operations), builder.tensors, size, builder.single, builder.sites)
 
 
 def _record_shapes(traced: fx.GraphModule, in_shape: tuple[int, ...]) -> None:
@@ -105,6 +117,7 @@ class _Builder:
         self.values: dict[fx.Node, int] = {}
         self.constants: dict[fx.Node, tuple[str, bool]] = {}
         self.single = True
+        self.sites: dict[str, int] = {}
         self.double = any(p.dtype == torch.float64 for p in traced.parameters())
 
     def scalar(self, value: Any) -> str:
@@ -164,6 +177,7 @@ class _Builder:
         if node.op == "call_module":
             module = self.traced.get_submodule(str(node.target))
             self.module(node, module, str(node.target))
+            self.sites[str(node.target)] = self.values[node]
         elif node.target in _TRANSPOSES or (node.target is getattr and node.args[1] in ("T", "mT")):
             self.transpose(node)
         elif node.target in _IDENTITY_CALLS:

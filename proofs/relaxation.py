@@ -58,7 +58,7 @@ def sharpen(
     target: Tensor,
     phases: list[tuple[Phase, ...]],
 ) -> Sharpened:
-    """Minimise, per box, the upper bound of atom `target` [boxes] plus multiples of other atoms and phases."""
+    """Minimise, per box, the upper bound of atom `target` [boxes] plus multiples of atoms and phases."""
     problem = Combination(batch, lo, hi, rows, target, phases)
     parameters = problem.start()
     optimiser = torch.optim.Adam(list(parameters.values()), lr=_RATE)

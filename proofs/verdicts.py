@@ -45,10 +45,14 @@ class Witness:
 
 @dataclass(frozen=True)
 class Proved:
-    """True on the whole scope. `trusted` names what the proof rests on beside the checker: empty at best."""
+    """True on the whole scope. `trusted` names what the proof rests on beside the checker: empty at best.
+
+    `witness` is given where the claim was that something exists.
+    """
 
     certificate: Certificate | None
     trusted: tuple[str, ...] = ()
+    witness: Witness | None = None
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from assay.proofs.bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
-from assay.proofs.formulas import Atom, Either, Formula, flat
+from assay.proofs.formulas import Atom, Either, Formula, choices, flat
 from assay.proofs.linear_programs import Array, RegionProgram
 from assay.proofs.relaxation import Combination, Phase, Sharpened, phase_tensors, relu_steps, sharpen
 from torch import Tensor
 
 MAX_CASES = 16
 MAX_OPEN = 64
-"""Up to so many open ReLUs a linear program gives the best multipliers; beyond, gradients look for good ones."""
+"""Up to so many open ReLUs a linear program gives the best multipliers; beyond, gradients find good ones."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Cases:
 
     def __init__(self, formula: Formula) -> None:
         self.parts = flat(formula)
-        choices = [k for k, part in enumerate(self.parts) if isinstance(part, Either)]
-        self.choice = choices[-1] if choices else None
-        chosen = self.parts[self.choice] if self.choice is not None else None
-        self.alternatives = [flat(part) for part in chosen.parts] if isinstance(chosen, Either) else [[]]
+        either = [k for k, part in enumerate(self.parts) if isinstance(part, Either)]
+        self.choice = either[-1] if either else None
+        chosen = choices(self.parts[self.choice]) if self.choice is not None else []
+        self.alternatives = [flat(part) for part in chosen] or [[]]
 
     @property
     def few(self) -> bool:
@@ -104,7 +104,7 @@ def _one_case(
     noise = 1e-12 * (forms.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
     plain = (top + noise < 0).any(-1)
     target = top[:, -case.own :].argmin(-1) + len(case.atoms) - case.own
-    wide = _open_units(bounds) > MAX_OPEN
+    wide = open_units(bounds) > MAX_OPEN
     sharp = sharpen(batch, *box, forms, target, phases) if bool((wide & ~plain).any()) else None
     for k, row in enumerate(rows):
         if bool(plain[k]):
@@ -121,7 +121,7 @@ def _one_case(
             result.items[row].append(leaf(*found, parts, _unstable(bounds, k)))
 
 
-def _open_units(bounds: Bounds) -> Tensor:
+def open_units(bounds: Bounds) -> Tensor:
     """How many ReLUs of each box have no known sign [boxes]."""
     counts = [bounds.relaxation(step).unstable.sum(-1) for step in relu_steps(bounds.batch)]
     return torch.stack(counts).sum(0) if counts else torch.zeros(len(bounds.lo), device=bounds.lo.device)

@@ -19,7 +19,7 @@ from assay.proofs.tree import Tree
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
-from .sharpening import Cases, attempt
+from .sharpening import Cases, attempt, open_units
 
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
@@ -57,6 +57,7 @@ class Splitter:
     tree: Tree = field(default_factory=Tree)
     progress: Progress = field(default_factory=Progress)
     rounds: int = 0
+    sharp: bool = False
 
     def __post_init__(self) -> None:
         self.formula = self.search.obligation.counterexample
@@ -86,11 +87,12 @@ class Splitter:
 
     def step(self) -> Witness | Unknown | None:
         """Bound one batch of regions, and split those that stay open."""
-        size = self.batch_size if self.rounds < PLAIN_ROUNDS else min(self.batch_size, SHARP_BATCH)
-        self.rounds += 1
+        size = min(self.batch_size, SHARP_BATCH) if self.sharp else self.batch_size
         numbers = [self.open.pop() for _ in range(min(size, len(self.open)))]
         batch = _Batch.of(self.search.batch, [self.regions[n] for n in numbers])
         top, slopes = batch.bounds.upper(self.rows)
+        self.rounds += 1
+        self.sharp = self.cases.few and (self.rounds > PLAIN_ROUNDS or self.sharp or self.kinked(batch))
         careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=batch.lo.device)
         value, responsible = decisive(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
         closed = value < 0
@@ -101,10 +103,14 @@ class Splitter:
         stopped = self.probe(batch.lo[kept], batch.hi[kept])
         if stopped is not None:
             return stopped
-        if self.rounds > PLAIN_ROUNDS and self.cases.few:
+        if self.sharp:
             kept = self.sharpen(numbers, batch, kept)
         weight = slopes[kept, responsible[kept]].abs()
         return self.divide([numbers[k] for k in kept], batch.rows(kept), weight)
+
+    def kinked(self, batch: _Batch) -> bool:
+        """Whether the scope has several dimensions and few open ReLUs, so that their phases explain it."""
+        return len(self.search.lo) > 1 and bool((open_units(batch.bounds) <= FEW_UNSTABLE).all())
 
     def sharpen(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
         """Close what optimised bounds close; gives what stays open."""
@@ -185,7 +191,7 @@ class Splitter:
 
     def phases(self, numbers: list[int], batch: _Batch) -> list[tuple[int, int] | None]:
         """ReLUs to split on; none early on, nor where the whole numbers of a box are soon listed."""
-        if self.rounds <= PLAIN_ROUNDS or not self.cases.few:
+        if not self.sharp:
             return [None] * len(numbers)
         width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf)
         listed = (width.prod(-1) <= FEW_POINTS).tolist()
@@ -275,12 +281,11 @@ class _Batch:
 
     def phase_choices(self) -> list[tuple[int, int] | None]:
         """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""
-        count = torch.zeros(len(self.lo))
-        best, chosen = torch.zeros(len(self.lo), dtype=self.lo.dtype), [None] * len(self.lo)
-        picks: list[tuple[int, int] | None] = list(chosen)
+        count = open_units(self.bounds)
+        best = torch.zeros(len(self.lo), dtype=self.lo.dtype)
+        picks: list[tuple[int, int] | None] = [None] * len(self.lo)
         for step in relu_steps(self.bounds.batch):
             lines = self.bounds.relaxation(step)
-            count += lines.unstable.sum(-1).cpu()
             width, unit = torch.where(lines.unstable, lines.intercept, -torch.ones_like(lines.intercept)).max(
                 -1
             )

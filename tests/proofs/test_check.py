@@ -31,7 +31,11 @@ def made(tmp_path_factory):
     with torch.random.fork_rng():
         torch.manual_seed(7)
         module = torch.nn.Sequential(
-            torch.nn.Linear(2, 5), torch.nn.ReLU(), torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)
+            torch.nn.Linear(2, 5),
+            torch.nn.ReLU(),
+            torch.nn.Linear(5, 4),
+            torch.nn.ReLU(),
+            torch.nn.Linear(4, 1),
         )
     from assay.models import Network
 
@@ -95,7 +99,9 @@ def _changed(value, rng):
         return value + rng.choice([-1, 1, 7, -value])
     if isinstance(value, str):
         at = rng.randrange(len(value) + 1)
-        return rng.choice([value[:at] + rng.choice("0123456789-/<>=+*xyf() ") + value[at + 1 :], value[1:], ""])
+        return rng.choice(
+            [value[:at] + rng.choice("0123456789-/<>=+*xyf() ") + value[at + 1 :], value[1:], ""]
+        )
     if isinstance(value, list):
         return rng.choice([value[1:], value[:-1], value + value[-1:], value[::-1], []])
     return {key: value[key] for key in list(value)[1:]}
@@ -167,7 +173,12 @@ def true_of(content, network):
     statements = [content["claim"]["given"] or "0 <= 0", content["claim"]["show"]]
     truths = []
     for (x, y), output in zip(grid, outputs, strict=True):
-        scope = {x_name: Fraction(x), y_name: Fraction(y), "abs": abs, "f": lambda *_, o=output: [Fraction(o)]}
+        scope = {
+            x_name: Fraction(x),
+            y_name: Fraction(y),
+            "abs": abs,
+            "f": lambda *_, o=output: [Fraction(o)],
+        }
         exact = [re.sub(r"\b(\d+)\b", r"Q(\1)", s).replace("[Q(0)]", "[0]") for s in statements]
         given, show = (eval(s, {"Q": Fraction, **scope}) for s in exact)
         truths.append(not given or show)
@@ -186,7 +197,7 @@ ORIGINAL = [
 def test_other_weights_are_rejected_even_where_the_claim_still_holds(made):
     folder, paths, _ = made
     for index in range(20):
-        (original,) = [p for p in folder.glob("*.safetensors")]
+        (original,) = folder.glob("*.safetensors")
         data = bytearray(original.read_bytes())
         data[-1 - 4 * index] ^= 1
         other = Path(folder / "other.bin")

@@ -182,3 +182,66 @@ def test_outcomes_are_json(distance):
 
     data = one("f(x1, x2)[0] <= 2", PAIR, distance).to_dict()
     assert json.loads(json.dumps(data))["status"] == "proved"
+
+
+def test_conditions_across_the_scope_are_used(distance):
+    """On x1 <= x2 the answer is (x2 - x1) / 10⁶, which no box alone shows."""
+    outcome = one("abs(f(x1, x2)[0] - (x2 - x1) / 1e6) <= 1e-6", PAIR, distance, given="x1 <= x2")
+    assert isinstance(outcome.verdict, Proved)
+    assert outcome.verdict.trusted == ()
+
+
+def test_a_kink_across_the_scope_needs_few_cases(distance):
+    outcome = one("abs(f(x1, x2)[0] - abs(x1 - x2) / 1e6) <= 1e-4", PAIR, distance)
+    assert isinstance(outcome.verdict, Proved)
+    assert outcome.verdict.trusted == ()
+    assert outcome.verdict.certificate.leaves <= 32
+
+
+KINDS = """
+model = "zoo:comparator"
+[[claim]]
+name = "within"
+for = { x1 = "integer 0..1000000", x2 = "integer 0..1000000" }
+within = { explanation = "zoo:comparator", epsilon = 1e-2 }
+[[claim]]
+name = "grows"
+for = { x1 = "integer 0..1000000", x2 = "integer 0..1000000" }
+monotone = { output = 0, in = "x1" }
+[[claim]]
+name = "fires"
+for = { x1 = "integer 0..1000000", x2 = "integer 0..1000000" }
+fires = { unit = "layers.2[0]", exactly_when = "x1 > x2" }
+[[claim]]
+name = "sufficient"
+model = "zoo:boolean"
+for = { "x[0..9]" = "bit" }
+sufficient = "zoo:boolean"
+[[claim]]
+name = "necessary"
+model = "zoo:boolean"
+for = { "x[0..9]" = "bit" }
+necessary = "zoo:boolean"
+"""
+
+
+def test_other_kinds_of_claim(tmp_path):
+    (tmp_path / "kinds.toml").write_text(KINDS)
+    outcomes = {o.name: o for o in verify(tmp_path / "kinds.toml", budget_s=20)}
+    statuses = {name: outcome.status for name, outcome in outcomes.items()}
+    assert statuses == {
+        "within": "proved",
+        "grows": "refuted",
+        "fires": "refuted",
+        "sufficient": "proved",
+        "necessary": "unknown",
+    }
+
+
+def test_z3_decides_whole_numbers_and_says_that_it_is_trusted(random_network, monkeypatch):
+    monkeypatch.setattr("assay.proofs.ladder._SPLIT_SHARE", 0.0)
+    network = random_network([2, 6, 1], 3)
+    top = float(network(torch.rand(4000, 2) * 2 - 1).max())
+    high = one(f"f(x)[0] <= {top + 0.5:.4f}", {"x[0..1]": "real -1..1"}, network)
+    assert isinstance(high.verdict, Proved)
+    assert high.verdict.trusted[0] == "z3"

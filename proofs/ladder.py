@@ -42,6 +42,7 @@ class _Task:
 
     claim: Claim
     networks: Mapping[str, Network]
+    runs: Mapping[str, Callable[[Tensor], Tensor]]
     graphs: Mapping[str, Graph] | None
     unsupported: str
     deadline: Deadline
@@ -135,10 +136,18 @@ class _Networks:
             return self.given[name]
         if name not in claim.models:
             raise InputError([Fault(f"no network is named {name!r}", where=claim.name)])
-        spec = claim.models[name]
+        spec = claim.models[name].partition("#")[0]
         if spec not in self.loaded:
             self.loaded[spec] = load(spec, base=self.base)
         return self.loaded[spec]
+
+    def site(self, claim: Claim, name: str) -> str:
+        """Module at which a network ends, of a model `SPEC#MODULE`; empty for the whole."""
+        return "" if name in self.given else claim.models[name].partition("#")[2]
+
+    def runs(self, claim: Claim) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What torch runs for each network of a claim."""
+        return {name: _run(self.network(claim, name), self.site(claim, name)) for name in claim.networks}
 
     def graphs(self, claim: Claim) -> tuple[dict[str, Graph] | None, str]:
         """Exact forms of a claim's networks; None and the reasons where one has none."""
@@ -152,10 +161,17 @@ class _Networks:
                     self.lowered[network.digest] = error
             graph = self.lowered[network.digest]
             if isinstance(graph, Graph):
-                found[name] = graph
+                site = self.site(claim, name)
+                found[name] = graph.up_to(site) if site else graph
             else:
                 reasons.append(f"{name}: {'; '.join(map(str, graph.faults))}")
         return (None, " | ".join(reasons)) if reasons else (found, "")
+
+
+def _run(network: Network, site: str) -> Callable[[Tensor], Tensor]:
+    if not site:
+        return network
+    return lambda x: network.run(x, capture=[site])[1][site]
 
 
 def _outcome(
@@ -178,10 +194,15 @@ def _outcome(
 
     graphs, reasons = loaded.graphs(claim)
     networks = {name: loaded.network(claim, name) for name in claim.networks}
-    task = _Task(claim, networks, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report)
+    runs = loaded.runs(claim)
+    task = _Task(
+        claim, networks, runs, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report
+    )
     obligation = bind(claim, graphs) if graphs is not None else None
     verdict, stage = _finite(task, log) if obligation is None else _ladder(task, obligation, log)
     certificate = None if isinstance(verdict, Unknown) else verdict.certificate
+    if claim.kind == "necessary":
+        verdict = _existence(verdict)
     return Outcome(
         name=claim.name,
         text=claim.text,
@@ -194,6 +215,16 @@ def _outcome(
     )
 
 
+def _existence(verdict: Verdict) -> Verdict:
+    """The verdict on "somewhere not", from that on "everywhere"."""
+    if isinstance(verdict, Refuted):
+        return Proved(verdict.certificate, verdict.trusted, verdict.witness)
+    if isinstance(verdict, Proved):
+        reason = "there is no such input: the circuit is not necessary on this scope"
+        return Unknown("necessity", reason, needed="a larger scope, or another circuit")
+    return verdict
+
+
 def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdict, str]:
     """The stages in order, each until it decides or gives up."""
     if task.claim.semantics == "float32" and (reason := _not_single(task)):
@@ -203,7 +234,7 @@ def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdic
     search = Search(
         obligation,
         exact_answers(obligation.graphs),
-        torch_answers(task.networks, {name: n.in_shape for name, n in task.networks.items()}),
+        torch_answers(task.runs, {name: n.in_shape for name, n in task.networks.items()}),
         task.deadline,
         task.memory,
         task.seed,
@@ -304,15 +335,14 @@ def _finite(task: _Task, log: list[str]) -> tuple[Verdict, str]:
             "lowering", reason, needed=f"a finite scope of at most {ENUMERABLE} inputs"
         ), "lowering"
     shapes = {name: n.in_shape for name, n in task.networks.items()}
-    runs: dict[str, Callable[[Tensor], Tensor]] = dict(task.networks)
     size = max(1, min(1 << 15, task.memory // 8 // _activation_bytes(task.networks)))
-    result = enumeration.enumerate_scope(task.claim, runs, shapes, task.deadline, task.report, size)
+    result = enumeration.enumerate_scope(task.claim, task.runs, shapes, task.deadline, task.report, size)
     if isinstance(result, Unknown):
         return result, enumeration.NAME
     if isinstance(result, enumeration.Counted):
         log.append(f"{result.in_scope} of {result.inputs} inputs are in scope, all were run")
         return Proved(None, ("torch's arithmetic, as run here on every input",)), enumeration.NAME
-    answers = torch_answers(task.networks, shapes)
+    answers = torch_answers(task.runs, shapes)
     witness = confirmed(replace(task.claim, semantics="float32"), result, answers, answers)
     if witness is None:
         return Unknown(
