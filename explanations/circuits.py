@@ -114,13 +114,12 @@ class NodeCircuit:
         """Parameters, with what the pruned units write on average added to the bias behind them."""
         own = self.network.parameters()
         for site, kept in self.kept.items():
-            prefix = site.rpartition(".")[0]
-            writes, bias = ("W_O", "b_O") if site.endswith("hook_z") else ("W_out", "b_out")
-            if f"{prefix}.{bias}" in own:
+            writes, bias = _behind(self.network, site)
+            if bias in own:
                 mean = self.means[site].clone()
                 mean[kept] = 0.0
-                lost = mean.flatten() @ own[f"{prefix}.{writes}"].flatten(0, -2)
-                own[f"{prefix}.{bias}"] = own[f"{prefix}.{bias}"] + lost
+                W = own[writes].T if writes.endswith(".weight") else own[writes].flatten(0, -2)
+                own[bias] = own[bias] + mean.flatten() @ W
         return own
 
     def _weights(self, restored: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -146,6 +145,17 @@ class NodeCircuit:
         """How many units of how many, and how they were found."""
         kept, of = _counts(self.kept)
         return {"kind": self.kind, "nodes": kept, "of": of, **self.about}
+
+
+def _behind(network: Network, site: str) -> tuple[str, str]:
+    """The weight that reads a site's units, and the bias that is added behind it."""
+    prefix = site.rpartition(".")[0]
+    if site.endswith("hook_z"):
+        return f"{prefix}.W_O", f"{prefix}.b_O"
+    if site.endswith("hook_post"):
+        return f"{prefix}.W_out", f"{prefix}.b_out"
+    reads = [name for name, axis in unit_weights(network, site).items() if axis == 1]
+    return reads[0], f"{reads[0].removesuffix('.weight')}.bias"
 
 
 def attribute(network: Network, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

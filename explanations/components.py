@@ -12,9 +12,10 @@ from typing import Protocol
 
 import torch
 from assay.mdl import Parts, PartTensor, one_part
-from assay.models import Network
+from assay.models import Network, Superposition
 from torch import Tensor
 
+from .errors import ExplanationError
 from .masked import Factors, masked
 from .rebuilt import Rebuilt, positions
 
@@ -152,6 +153,8 @@ class Components:
 def svd_components(network: Network, weights: tuple[str, ...], name: str = "SVD parts") -> Components:
     """Singular vectors as components, always active: the dense baseline."""
     own = network.parameters()
+    if unknown := [weight for weight in weights if weight not in own or own[weight].ndim != 2]:
+        raise ExplanationError(f"components: {network.name!r} has no weight matrix {', '.join(unknown)}")
     factors = {}
     for weight in weights:
         U, S, Vh = torch.linalg.svd(own[weight].detach().double(), full_matrices=False)
@@ -161,6 +164,8 @@ def svd_components(network: Network, weights: tuple[str, ...], name: str = "SVD 
 
 def planted_components(network: Network, weight: str = "W", name: str = "true components") -> Components:
     """The planted mechanism of a toy model of superposition: one part per feature, its column of W."""
+    if not isinstance(network.module, Superposition):
+        raise ExplanationError(f"components: {network.name!r} has no planted components that we know of")
     W = network.parameters()[weight].detach()
     eye = torch.eye(W.shape[1], dtype=W.dtype, device=W.device)
     return Components(network, {weight: (W.T.contiguous(), eye)}, Reads(), name, {"from": "known truth"})

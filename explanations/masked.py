@@ -110,7 +110,16 @@ def masked(network: Network, factors: Mapping[str, Factors]) -> Network:
             network.name, _twin(network.module, "", factors), network.output, network.input, network.in_shape
         )
     modules = dict(network.module.named_modules())
+    for path in paths:
+        if missing := _twin_needs(modules[path], path) - factors.keys():
+            raise ExplanationError(
+                f"components at {path}: {', '.join(sorted(missing))} must be given as well"
+            )
     return network.substitute({path: _twin(modules[path], f"{path}.", factors) for path in paths})
+
+
+def _twin_needs(module: nn.Module, path: str) -> set[str]:
+    return {f"{path}.W_in", f"{path}.W_out"} if isinstance(module, MLP | NarrowMLP) else set()
 
 
 def _twin(module: nn.Module, path: str, factors: Mapping[str, Factors]) -> nn.Module:
