@@ -17,7 +17,7 @@ import torch
 from assay.models import Network, load, load_dataset
 from torch import Tensor
 
-from . import certificates, claim_files
+from . import certificates, claim_files, lemmas
 from .claims import Claim
 from .faults import Fault, InputError
 from .lowering import Graph, UnsupportedError, lower
@@ -125,6 +125,8 @@ class _Networks:
             graphs, _ = self.graphs(claim)
             if graphs is not None:
                 bind(claim, graphs)
+            for lemma in claim.lemmas:
+                lemmas.restated(claim, lemma)
         except InputError as error:
             return list(error.faults)
         except (ValueError, OSError) as error:
@@ -199,7 +201,10 @@ def _outcome(
         claim, networks, runs, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report
     )
     obligation = bind(claim, graphs) if graphs is not None else None
+    explained = _with_lemmas(task, log) if obligation is not None and claim.lemmas else None
     verdict, stage = _finite(task, log) if obligation is None else _ladder(task, obligation, log)
+    if isinstance(verdict, Unknown) and explained is not None:
+        verdict, stage = explained, "lemmas"
     certificate = None if isinstance(verdict, Unknown) else verdict.certificate
     if claim.kind == "necessary":
         verdict = _existence(verdict)
@@ -209,10 +214,26 @@ def _outcome(
         verdict=verdict,
         seconds=time.monotonic() - start,
         stage=stage,
-        lengths=_lengths(claim, obligation, certificate),
+        lengths=_lengths(claim, obligation, certificate, explained),
         mass=scope_mass(claim, networks, data, seed) if data else None,
         log=tuple(log),
     )
+
+
+def _with_lemmas(task: _Task, log: list[str]) -> Proved | None:
+    """A proof of the claim as its lemmas restate it, within half of the budget; None where there is none."""
+    claim = task.claim
+    for lemma in task.claim.lemmas:
+        claim = lemmas.restated(claim, lemma)
+    changed = replace(task, claim=claim, deadline=Deadline(task.deadline.left / 2))
+    notes: list[str] = []
+    verdict, _ = _ladder(changed, bind(claim, task.graphs or {}), notes)
+    log.extend(f"with lemmas: {note}" for note in notes)
+    if not isinstance(verdict, Proved):
+        log.append(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
+        return None
+    names = ", ".join(lemma.kind for lemma in task.claim.lemmas)
+    return replace(verdict, trusted=(*verdict.trusted, f"the prover's restatement by {names}"))
 
 
 def _existence(verdict: Verdict) -> Verdict:
@@ -357,7 +378,9 @@ def _activation_bytes(networks: Mapping[str, Network]) -> int:
     return max(1024, 64 * int(weights**0.5) * 16)
 
 
-def _lengths(claim: Claim, obligation: Obligation | None, certificate: Certificate | None) -> Lengths:
+def _lengths(
+    claim: Claim, obligation: Obligation | None, certificate: Certificate | None, explained: Proved | None
+) -> Lengths:
     box = enumeration.size_of(claim)
     listed = obligation.points() if obligation is not None else box
     cost = 0
@@ -369,6 +392,8 @@ def _lengths(claim: Claim, obligation: Obligation | None, certificate: Certifica
         list_inputs=listed,
         box_inputs=box,
         list_operations=listed * cost if listed is not None and cost else None,
+        lemma_bits=explained.certificate.bits if explained and explained.certificate else None,
+        lemma_operations=explained.certificate.operations if explained and explained.certificate else None,
     )
 
 

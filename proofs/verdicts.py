@@ -98,6 +98,7 @@ class Lengths:
         list_inputs: number of inputs in the scope under its equalities; None where some are real.
         box_inputs: number of inputs in the declared ranges, whatever the condition.
         list_operations: multiply-adds to run the networks on every input of the list.
+        lemma_bits, lemma_operations: the same of the proof by the claim's lemmas, where it has some.
     """
 
     certificate_bits: int | None
@@ -105,6 +106,8 @@ class Lengths:
     list_inputs: int | None
     box_inputs: int | None
     list_operations: int | None
+    lemma_bits: int | None = None
+    lemma_operations: int | None = None
 
 
 @dataclass(frozen=True)
