@@ -5,6 +5,7 @@ once and `weigh` gives a report for each. Kinds are classes with a few small met
 `assay.mdl.SiteExplanation` and `assay.mdl.MechanismExplanation`); a plug-in brings its own.
 """
 
+from .alternatives import Alternatives
 from .circuits import EdgeCircuit, NodeCircuit, prune_by_attribution, prune_by_magnitude
 from .codebook import Codebook
 from .components import Always, Components, Gates, Reads, planted_components, svd_components
@@ -12,7 +13,7 @@ from .errors import ExplanationError
 from .neurons import NeuronBasis, Neurons
 from .pca import LinearBasis, pca, random_rotation
 from .registry import KINDS, Subject, build
-from .sae import SAE, SAEMechanism, SAESite
+from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .saelens import load_saelens, save_saelens
 from .specs import Spec
 from .stored import load_components, save_components
@@ -22,6 +23,7 @@ from .whole import Answers, Lookup, WholeNetwork
 __all__ = [
     "KINDS",
     "SAE",
+    "Alternatives",
     "Always",
     "Answers",
     "Codebook",
@@ -37,6 +39,7 @@ __all__ = [
     "NodeCircuit",
     "Question",
     "Reads",
+    "SAECoefficients",
     "SAEMechanism",
     "SAESite",
     "Spec",

@@ -15,7 +15,7 @@ class Codebook:
 
     def __init__(self, x: Tensor, name: str = "lookup table") -> None:
         self.name = name
-        self.rows = torch.unique(x.cpu(), dim=0)
+        self.rows = torch.unique(x.cpu() + 0.0, dim=0)
         self._index = {_key(row): i for i, row in enumerate(self.rows)}
 
     def dictionary(self) -> Dictionary:
@@ -36,4 +36,4 @@ class Codebook:
 
 
 def _key(row: Tensor) -> bytes:
-    return row.contiguous().numpy().tobytes()
+    return (row + 0.0).contiguous().numpy().tobytes()  # −0 + 0 is 0: both zeros are one number

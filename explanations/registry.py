@@ -7,7 +7,7 @@ callable ``(Spec, Subject) -> explanation``. The explanation then plays in which
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
@@ -15,13 +15,14 @@ from assay.models import Dataset, Network
 from torch import Tensor
 
 from . import shipped
+from .alternatives import Alternatives
 from .circuits import prune_by_attribution, prune_by_magnitude
 from .codebook import Codebook
 from .components import Always, Components, planted_components, svd_components
 from .errors import ExplanationError
 from .neurons import NeuronBasis, Neurons
 from .pca import pca, random_rotation
-from .sae import SAE, SAEMechanism, SAESite
+from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .saelens import load_saelens
 from .specs import Spec
 from .stored import load_components
@@ -84,17 +85,32 @@ def _rotation(spec: Spec, subject: Subject) -> Any:
 
 
 def _sae(spec: Spec, subject: Subject) -> Any:
-    spec.only("site")
+    spec.only("site", "told")
     path = spec.needs_path("a SAELens folder, or the name of a shipped SAE")
     sae: SAE = shipped.shipped_sae(path) if path in shipped.SAES else load_saelens(path)
     if subject.setting == "mechanism":
-        return SAEMechanism(sae, subject.model(), spec.options.get("site"))
+        return _sae_mechanism(spec, subject, sae)
     width = subject.activations().shape[1]
     if sae.W_enc.shape[0] != width:
         raise ExplanationError(
             f"{spec.text!r}: the SAE reads {sae.W_enc.shape[0]} coordinates, the site has {width}"
         )
     return SAESite(sae)
+
+
+def _sae_mechanism(spec: Spec, subject: Subject, sae: SAE) -> Any:
+    """Features told by their encoder rows, or by their coefficients: the shorter, unless the user says."""
+    sae = replace(sae, site=spec.options.get("site", sae.site))
+    ways: dict[str, Callable[[], Any]] = {
+        "encoder": lambda: SAEMechanism(sae, subject.model()),
+        "coefficients": lambda: SAECoefficients(sae, subject.model(), subject.inputs()),
+    }
+    told = spec.options.get("told")
+    if told is None:
+        return Alternatives(f"SAE {sae.width}", [way() for way in ways.values()])
+    if told not in ways:
+        raise ExplanationError(f"{spec.text!r}: told={told!r} is not {' or '.join(ways)}")
+    return ways[told]()
 
 
 def _lookup(spec: Spec, subject: Subject) -> Any:

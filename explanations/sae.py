@@ -40,12 +40,15 @@ class SAE:
     about: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.W_enc.ndim != 2:
+            raise ExplanationError(f"SAE: W_enc has shape {tuple(self.W_enc.shape)}, expected (d_in, d_sae)")
         d_in, d_sae = self.W_enc.shape
-        wanted = {"W_dec": (d_sae, d_in), "b_enc": (d_sae,), "b_dec": (d_in,)}
+        wanted = {"W_dec": (d_sae, d_in), "b_enc": (d_sae,), "b_dec": (d_in,), "threshold": (d_sae,)}
         for name, shape in wanted.items():
-            if (got := tuple(getattr(self, name).shape)) != shape:
+            value = getattr(self, name)
+            if value is not None and (got := tuple(value.shape)) != shape:
                 raise ExplanationError(f"SAE: {name} has shape {got}, expected {shape}")
-        if self.architecture == "topk" and not (self.k and 1 <= self.k <= d_sae):
+        if self.architecture == "topk" and not (isinstance(self.k, int) and 1 <= self.k <= d_sae):
             raise ExplanationError(f"SAE: topk needs k in 1..{d_sae}, got {self.k}")
         if self.architecture == "jumprelu" and self.threshold is None:
             raise ExplanationError("SAE: jumprelu needs a threshold per feature")
@@ -168,4 +171,68 @@ class SAEMechanism:
 
     def recipe(self) -> dict[str, object]:
         """Architecture, width and where it came from."""
-        return {"kind": self.kind, **self.sae.recipe()}
+        return {"kind": self.kind, "told": "encoder rows", **self.sae.recipe()}
+
+
+class SAECoefficients:
+    """Mechanism setting: the site is told by its features' coefficients, on each datum.
+
+    One part per feature: its decoder row. Nothing before the site needs to be sent, so the rest is the
+    decoder bias and the weights that the outputs still depend on once the site is given.
+    """
+
+    kind = "sae"
+    donor = "zero"
+    open_ended = False
+
+    def __init__(self, sae: SAE, network: Network, x: Tensor, name: str | None = None) -> None:
+        if not sae.site:
+            raise ExplanationError("an SAE as a mechanism needs to know its site (site=…)")
+        self.sae, self.network, self.name = sae.to(network.device), network, name or f"SAE {sae.width}"
+        self.behind = weights_behind(network, sae.site, x[:1])
+        self._rebuilt = Rebuilt(network)
+
+    def parts(self) -> Parts:
+        """Decoder rows, then the remainder."""
+        own = self.network.parameters()
+        rest = {"sae.b_dec": self.sae.b_dec, **{name: own[name] for name in self.behind}}
+        rows = PartTensor("sae.W_dec", self.sae.W_dec, torch.arange(self.sae.width))
+        return Parts(self.sae.width, (rows, *(one_part(n, v, self.sae.width) for n, v in rest.items())))
+
+    def coefficients(self, x: Tensor) -> Tensor:
+        """Feature activations [data, positions, d_sae] of the network itself."""
+        _, seen = self.network.run(x, capture=(self.sae.site,))
+        a = self.sae.encode(seen[self.sae.site])
+        return a if a.ndim == 3 else a[:, None]
+
+    def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Features with a coefficient."""
+        return self.coefficients(x) != 0
+
+    def predict_from(self, restored: Mapping[str, Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
+        """Run what comes after the site on the decoded features."""
+        device, dtype = self.network.device, self.network.dtype
+        W_dec, b_dec = (restored[name].to(device, dtype) for name in ("sae.W_dec", "sae.b_dec"))
+        told = coefficients.to(W_dec) @ W_dec + b_dec[0]
+        return self._rebuilt(restored).patched(x, {self.sae.site: lambda a: told.reshape(a.shape)})
+
+    def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
+        """With coefficients at full precision where active."""
+        return self.predict_from(restored, x, self.coefficients(x) * active)
+
+    def recipe(self) -> dict[str, object]:
+        """Architecture, width and where it came from."""
+        return {"kind": self.kind, "told": "coefficients", **self.sae.recipe()}
+
+
+def weights_behind(network: Network, site: str, x: Tensor) -> tuple[str, ...]:
+    """The parameters that outputs depend on once the activation at a site is given."""
+    _, seen = network.run(x, capture=(site,))
+    given = seen[site].detach()
+    copy = network.with_weights({})
+    copy.module.requires_grad_(True)
+    with torch.enable_grad():
+        out = copy.patched(x, {site: lambda _: given}).sum()
+    weights = copy.parameters()
+    found = torch.autograd.grad(out, list(weights.values()), allow_unused=True)
+    return tuple(name for name, gradient in zip(weights, found, strict=True) if gradient is not None)

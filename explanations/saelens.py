@@ -28,7 +28,7 @@ def load_saelens(folder: Path | str) -> SAE:
     folder = Path(folder)
     config, weights = _config(folder / "cfg.json"), _weights(folder / "sae_weights.safetensors")
     architecture = config.get("architecture", "standard")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise ExplanationError(
             f"{folder}: architecture {architecture!r} is not among {', '.join(ARCHITECTURES)}"
         )
@@ -36,7 +36,10 @@ def load_saelens(folder: Path | str) -> SAE:
         if config.get(option, "none") not in ("none", False, None):
             raise ExplanationError(f"{folder}: {option} = {config[option]!r} is not read yet")
     _check_keys(folder, weights, {"W_enc", "W_dec", "b_enc", "b_dec"}, {"threshold"})
-    site = (config.get("metadata") or {}).get("hook_name") or config.get("hook_name", "")
+    metadata = config.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise ExplanationError(f"{folder}: metadata {metadata!r} found, expected an object")
+    site = metadata.get("hook_name") or config.get("hook_name", "")
     return SAE(
         **weights,
         architecture=ARCHITECTURES[architecture],  # type: ignore[arg-type]

@@ -42,13 +42,17 @@ def load_components(path: Path | str, network: Network) -> Components:
         factors = {w: (tensors[f"{w}|L"], tensors[f"{w}|R"]) for w in weights}
         rule = _importance(about["importance"], tensors, weights)
         return Components(network, factors, rule, str(about["name"]), about["about"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
         raise UnreadableFile(path, f"its description of the components does not fit: {error}") from error
 
 
-def _importance(rule: dict[str, object], tensors: dict[str, Tensor], weights: list[str]) -> Importance:
-    threshold = float(rule.get("threshold", 0.0))  # type: ignore[arg-type]
-    match rule["active"]:
+def _importance(rule: object, tensors: dict[str, Tensor], weights: list[str]) -> Importance:
+    if not isinstance(rule, dict):
+        raise TypeError(f"the rule of importance is {rule!r}, expected an object")
+    threshold = rule.get("threshold", 0.0)
+    if not isinstance(threshold, int | float):
+        raise TypeError(f"the threshold is {threshold!r}, expected a number")
+    match rule.get("active"):
         case "always":
             return Always()
         case "reads":
@@ -56,4 +60,4 @@ def _importance(rule: dict[str, object], tensors: dict[str, Tensor], weights: li
         case "gates":
             keys = ("mlp_in", "in_bias", "mlp_out", "out_bias")
             return Gates({w: {k: tensors[f"{w}|gate|{k}"] for k in keys} for w in weights}, threshold)
-    raise KeyError(f"unknown rule {rule['active']!r}")
+    raise TypeError(f"unknown rule {rule.get('active')!r}")

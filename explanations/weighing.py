@@ -21,11 +21,15 @@ from assay.mdl import (
     Target,
     score_mechanism,
     score_site,
+    shortest_of,
+    with_choice,
 )
+from assay.mdl.audit import Checks, audit_site
 from assay.mdl.report import ExplanationRecord, Report, ScopeRecord, environment, make_report
 from assay.models import Activations, Dataset, Network, collect, stream
 from torch import Tensor
 
+from .alternatives import Alternatives
 from .errors import ExplanationError
 from .registry import Setting, Subject, build
 
@@ -37,7 +41,8 @@ TargetName = Literal["activations", "outputs"]
 class Question:
     """What is asked of every explanation: the setting, the site, the target and its grid.
 
-    ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum.
+    ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum. With
+    ``audit`` the real bitstream of activations is written, read back and measured.
     """
 
     setting: Setting
@@ -46,6 +51,7 @@ class Question:
     delta: float | None = None
     precision: int | Literal["auto"] = "auto"
     seed: int = 0
+    audit: bool = False
 
     def __post_init__(self) -> None:
         if self.setting == "mechanism" and self.target != "outputs":
@@ -110,24 +116,33 @@ def weigh_one(
     evidence: Evidence, explanation: Any, command: str = "", progress: Progress | None = None
 ) -> Report:
     """Score one explanation object on the evidence."""
-    if evidence.question.setting == "site":
-        score = _site_score(evidence, explanation, progress)
-    else:
-        score = _mechanism_score(evidence, explanation, progress)
+    sent, score, checks = _score(evidence, explanation, progress)
     device = str(evidence.network.device) if evidence.network is not None else "cpu"
     record = ExplanationRecord(
-        kind=explanation.kind,
-        name=explanation.name,
-        digest=digest(explanation),
-        recipe=dict(explanation.recipe()),
+        kind=sent.kind, name=explanation.name, digest=digest(sent), recipe=dict(sent.recipe())
     )
     return make_report(
         score,
-        _scope(evidence, getattr(explanation, "donor", "zero")),
+        _scope(evidence, getattr(sent, "donor", "zero")),
         record,
         environment(device, evidence.question.seed, command),
-        {"decodes": True},
+        checks,
     )
+
+
+def _score(evidence: Evidence, explanation: Any, progress: Progress | None) -> tuple[Any, Score, Checks]:
+    """What is sent, its score and checks; of alternatives the shortest."""
+    if isinstance(explanation, Alternatives):
+        scores = [_score(evidence, way, progress)[1] for way in explanation.ways]
+        best = shortest_of(scores)
+        return explanation.ways[best], with_choice(scores[best], len(scores)), {"decodes": True}
+    if evidence.question.setting == "mechanism":
+        return explanation, _mechanism_score(evidence, explanation, progress), {"decodes": True}
+    problem = site_problem(evidence)
+    named = _named(progress, explanation.name)
+    score = score_site(explanation, problem, evidence.question.precision, progress=named)
+    audited = evidence.question.audit and problem.downstream is None
+    return explanation, score, audit_site(explanation, problem, score) if audited else {"decodes": True}
 
 
 def _target(evidence: Evidence) -> Target:
@@ -140,15 +155,15 @@ def _target(evidence: Evidence) -> Target:
     return GridTarget(question.delta)
 
 
-def _site_score(evidence: Evidence, explanation: Any, progress: Progress | None) -> Score:
+def site_problem(evidence: Evidence) -> SiteProblem:
+    """The site setting's problem, on the network's device."""
     question, activations = evidence.question, evidence.activations
     assert activations is not None
     x = activations.values
     device = evidence.network.device if evidence.network is not None else x.device
     delta = question.delta if question.delta is not None else float(x.std()) / 16
     downstream = _downstream(evidence) if question.target == "outputs" else None
-    problem = SiteProblem(x.to(device), _target(evidence), delta, activations.positions, downstream)
-    return score_site(explanation, problem, question.precision, progress=_named(progress, explanation.name))
+    return SiteProblem(x.to(device), _target(evidence), delta, activations.positions, downstream)
 
 
 def _mechanism_score(evidence: Evidence, explanation: Any, progress: Progress | None) -> Score:

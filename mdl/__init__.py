@@ -4,10 +4,17 @@ from .compare import Comparison, Incomparable, comparison, longer_than
 from .law import Law, Point, Rate
 from .ledger import Ledger, Line
 from .mechanism_score import MechanismProblem, score_mechanism
-from .message import Code, Dictionary, DoesNotDecode, MechanismExplanation, SiteExplanation
+from .message import (
+    Code,
+    Dictionary,
+    DoesNotDecode,
+    MechanismExplanation,
+    SiteExplanation,
+    TellsCoefficients,
+)
 from .parts import PartError, Parts, PartTensor, one_part
 from .report import Report, ReportError, json_schema, load_report, load_reports
-from .score import Score
+from .score import Score, shortest_of, with_choice
 from .site_score import SiteProblem, score_site
 from .tally import Histogram, Usage, merge
 from .target import CategoricalTarget, GridTarget, Target, kl_bits
@@ -37,6 +44,7 @@ __all__ = [
     "SiteExplanation",
     "SiteProblem",
     "Target",
+    "TellsCoefficients",
     "Usage",
     "comparison",
     "json_schema",
@@ -48,4 +56,6 @@ __all__ = [
     "one_part",
     "score_mechanism",
     "score_site",
+    "shortest_of",
+    "with_choice",
 ]

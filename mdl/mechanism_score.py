@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .law import Law
+from .grid import quantise, restore
+from .keyed import keyed, linear_sharings, shortest_sharing
+from .law import Law, Rate
 from .ledger import Ledger, Line
-from .message import DoesNotDecode, MechanismExplanation
+from .lengths import Floats, signed_delta
+from .message import DoesNotDecode, MechanismExplanation, TellsCoefficients
 from .parts import SentParts, send_parts
 from .score import BLOCKS, Precision, Progress, Score, faithfulness, support_rates, support_shares
 from .support import shortest_support
-from .tally import Usage
+from .tally import Histogram, Usage
 from .target import CorrectionTally, Target
 
 
@@ -39,16 +43,112 @@ class MechanismProblem:
 
 @dataclass(frozen=True, eq=False)
 class MechanismTally:
-    """``data``: which data use a part; ``rows``: which positions; and the correction."""
+    """``data``: which data use a part; ``rows``: which positions; coefficients by part; the correction."""
 
     data: Usage
     rows: Usage
+    values: Histogram
     correction: CorrectionTally
 
     def __add__(self, other: MechanismTally) -> MechanismTally:
         return MechanismTally(
-            self.data + other.data, self.rows + other.rows, self.correction + other.correction
+            self.data + other.data,
+            self.rows + other.rows,
+            self.values + other.values,
+            self.correction + other.correction,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sending:
+    """One explanation at fixed knobs; the step of the coefficients is 2^(half_octaves/2)."""
+
+    explanation: MechanismExplanation
+    problem: MechanismProblem
+    sent: SentParts
+    half_octaves: int | None
+    chunk: int
+
+    def blocks(self, progress: Progress | None = None) -> list[MechanismTally]:
+        """A tally for each contiguous block of the data."""
+        blocks: dict[int, MechanismTally] = {}
+        for block, rows in _data_chunks(self.problem.data, self.chunk):
+            tally = self.tally(rows)
+            blocks[block] = blocks[block] + tally if block in blocks else tally
+            if progress:
+                progress(rows.stop, self.problem.data)
+        return [blocks[b] for b in sorted(blocks)]
+
+    def tally(self, rows: slice) -> MechanismTally:
+        """Send some data, and receive the first of them twice."""
+        x = self.problem.inputs[rows]
+        told = self._told(x)
+        predicted = self._receive(self.sent.restored, x, told)
+        again = rows.start == 0 and self._receive(dict(self.sent.restored), x.clone(), told.clone())
+        if isinstance(again, Tensor) and not torch.equal(predicted, again):
+            raise DoesNotDecode(f"{self.explanation.name}: the same message was received in two ways")
+        correction = self.problem.target.compare(predicted, self.problem.outputs[rows])
+        active = told != 0
+        return MechanismTally(
+            Usage.of(active.any(1)), Usage.of(active.flatten(0, 1)), self._values(told), correction
+        )
+
+    def _told(self, x: Tensor) -> Tensor:
+        """Active parts, or integer coefficients: [data, positions, parts]."""
+        if self.half_octaves is None:
+            return self.explanation.active(self.sent.restored, x)
+        assert isinstance(self.explanation, TellsCoefficients)
+        return quantise(self.explanation.coefficients(x), self._step(self.half_octaves))
+
+    def _receive(self, restored: Mapping[str, Tensor], x: Tensor, told: Tensor) -> Tensor:
+        if self.half_octaves is None:
+            return self.explanation.predict(restored, x, told)
+        assert isinstance(self.explanation, TellsCoefficients)
+        return self.explanation.predict_from(restored, x, restore(told, self._step(self.half_octaves)))
+
+    def _values(self, told: Tensor) -> Histogram:
+        if self.half_octaves is None:
+            return Histogram()
+        *_, part = told.nonzero(as_tuple=True)
+        return keyed(part, told[told != 0])
+
+    @staticmethod
+    def _step(half_octaves: int) -> float:
+        return float(2.0 ** (half_octaves / 2))
+
+    def lines(self, tally: MechanismTally) -> list[Line]:
+        """The ledger of a tally."""
+        support, usage = shortest_support(tally.rows), tally.data.counts
+        lines = [
+            Line("mechanism", "parts", "dyadic grid", self.sent.total(usage), self.sent.headers(usage)),
+            Line("active sets", "support", support.name, support.bits(tally.rows.n), support.header),
+        ]
+        if self.half_octaves is not None:
+            way = shortest_sharing(tally.values, tally.rows.parts)
+            header = way.header + float(signed_delta(self.half_octaves))
+            lines.append(Line("coefficients", "values", way.label, header + way.bits(tally.values), header))
+        return [*lines, *tally.correction.lines()]
+
+    def rates(self, tally: MechanismTally) -> dict[str, tuple[Rate, ...]]:
+        """The linear codes of every line but the parts."""
+        n = tally.data.n
+        rates = {"support": support_rates(tally.rows, n), **tally.correction.rates(n)}
+        if self.half_octaves is not None:
+            told = float(signed_delta(self.half_octaves))
+            ways = linear_sharings(tally.values, tally.rows.parts)
+            rates["values"] = tuple(
+                Rate(way.label, told + way.header, way.bits(tally.values) / n) for way in ways
+            )
+        return rates
+
+    def shares(self, tally: MechanismTally, blocks: list[MechanismTally]) -> Floats:
+        """How support, values and correction fall on the blocks."""
+        bits = support_shares(tally.rows, [b.rows for b in blocks])
+        bits = bits + tally.correction.shares([b.correction for b in blocks])
+        if self.half_octaves is not None:
+            way = shortest_sharing(tally.values, tally.rows.parts, frozen=True)
+            bits = bits + np.array([way.bits(b.values) for b in blocks])
+        return bits
 
 
 def score_mechanism(
@@ -61,30 +161,26 @@ def score_mechanism(
 ) -> Score:
     """Weigh an explanation of how inputs become outputs.
 
-    Parts are paid when first used; the score's ``law`` gives L(N). ``precision`` is bits per number.
+    Parts are paid when first used; the score's ``law`` gives L(N). ``precision`` is bits per number of a
+    part; it and the step of coefficients are chosen on the first data where they are free.
     """
+    data = max(1, min(calibrate_data, problem.data))
+    shard = MechanismProblem(problem.inputs[:data], problem.outputs[:data], problem.target)
     parts = explanation.parts()
-    if precision == "auto":
-        precision = _precision(explanation, problem, calibrate_data, chunk)
-    sent = send_parts(parts, precision)
-    per_block = _mechanism_blocks(explanation, sent, problem, chunk, progress)
-    return _mechanism_score(explanation, sent, per_block, precision)
 
+    def bits(precision: int, half_octaves: int | None) -> float:
+        sending = _Sending(explanation, shard, send_parts(parts, precision), half_octaves, chunk)
+        tally = _sum(sending.blocks())
+        first, *rest = sending.lines(tally)
+        return first.bits + sum(line.bits for line in rest) * problem.data / data
 
-def _mechanism_blocks(
-    explanation: MechanismExplanation,
-    sent: SentParts,
-    problem: MechanismProblem,
-    chunk: int,
-    progress: Progress | None = None,
-) -> list[MechanismTally]:
-    blocks: dict[int, MechanismTally] = {}
-    for block, rows in _data_chunks(problem.data, chunk):
-        tally = _mechanism_tally(explanation, sent.restored, problem, rows)
-        blocks[block] = blocks[block] + tally if block in blocks else tally
-        if progress:
-            progress(rows.stop, problem.data)
-    return [blocks[b] for b in sorted(blocks)]
+    start = 8 if precision == "auto" else precision
+    half_octaves = None
+    if isinstance(explanation, TellsCoefficients):
+        half_octaves = _half_octaves(explanation.coefficients(shard.inputs), lambda h: bits(start, h))
+    chosen = _precision(lambda p: bits(p, half_octaves)) if precision == "auto" else precision
+    sending = _Sending(explanation, problem, send_parts(parts, chosen), half_octaves, chunk)
+    return _score(sending, sending.blocks(progress))
 
 
 def _data_chunks(data: int, chunk: int) -> Iterator[tuple[int, slice]]:
@@ -95,35 +191,11 @@ def _data_chunks(data: int, chunk: int) -> Iterator[tuple[int, slice]]:
             yield block, slice(first, min(first + chunk, stop))
 
 
-def _mechanism_tally(
-    explanation: MechanismExplanation, restored: Mapping[str, Tensor], problem: MechanismProblem, rows: slice
-) -> MechanismTally:
-    x = problem.inputs[rows]
-    active = explanation.active(restored, x)
-    predicted = explanation.predict(restored, x, active)
-    first = rows.start == 0
-    if first and not torch.equal(predicted, explanation.predict(dict(restored), x.clone(), active.clone())):
-        raise DoesNotDecode(f"{explanation.name}: the same message was received in two ways")
-    correction = problem.target.compare(predicted, problem.outputs[rows])
-    flat = active.flatten(0, 1)
-    return MechanismTally(Usage.of(active.any(1)), Usage.of(flat), correction)
-
-
-def _precision(explanation: MechanismExplanation, problem: MechanismProblem, data: int, chunk: int) -> int:
+def _precision(bits: Callable[[int], float]) -> int:
     """The two-part optimum: the precision with the smallest total, judged on the first data.
 
     A walk ends where the total was above the least one twice running: a lucky rounding can hide a descent.
     """
-    data = min(data, problem.data)
-    shard = MechanismProblem(problem.inputs[:data], problem.outputs[:data], problem.target)
-    parts = explanation.parts()
-
-    def bits(precision: int) -> float:
-        sent = send_parts(parts, precision)
-        tally = _mechanism_sum(_mechanism_blocks(explanation, sent, shard, chunk))
-        lines = _mechanism_lines(sent, tally)
-        return lines[0].bits + sum(line.bits for line in lines[1:]) * problem.data / data
-
     cost = {8: bits(8)}
     for way in (range(9, 17), range(7, 1, -1)):
         worse = 0
@@ -135,43 +207,37 @@ def _precision(explanation: MechanismExplanation, problem: MechanismProblem, dat
     return min(cost, key=lambda p: (cost[p], p))
 
 
-def _mechanism_sum(per_block: list[MechanismTally]) -> MechanismTally:
+def _half_octaves(coefficients: Tensor, bits: Callable[[int], float]) -> int:
+    """The step with the smallest total: scanned below the size of the coefficients, then refined."""
+    size = (
+        float(coefficients[coefficients != 0].double().square().mean().sqrt()) if coefficients.any() else 1.0
+    )
+    top = round(2 * math.log2(size))
+    cost = {h: bits(h) for h in range(top - 12, top + 3, 3)}
+    best = min(cost, key=lambda h: (cost[h], h))
+    cost |= {h: bits(h) for h in (best - 1, best + 1)}
+    return min(cost, key=lambda h: (cost[h], h))
+
+
+def _sum(per_block: list[MechanismTally]) -> MechanismTally:
     total = per_block[0]
     for tally in per_block[1:]:
         total = total + tally
     return total
 
 
-def _mechanism_lines(sent: SentParts, tally: MechanismTally) -> list[Line]:
-    support = shortest_support(tally.rows)
-    return [
-        Line(
-            "mechanism",
-            "parts",
-            "dyadic grid",
-            sent.total(tally.data.counts),
-            sent.headers(tally.data.counts),
-        ),
-        Line("active sets", "support", support.name, support.bits(tally.rows.n), support.header),
-        *tally.correction.lines(),
-    ]
-
-
-def _mechanism_score(
-    explanation: MechanismExplanation, sent: SentParts, per_block: list[MechanismTally], precision: int
-) -> Score:
-    tally = _mechanism_sum(per_block)
-    n = tally.data.n
-    rates = {"support": support_rates(tally.rows, n), **tally.correction.rates(n)}
-    law = Law(n, tally.data.counts, sent.ways, sent.header, rates, explanation.open_ended)
-    blocks = support_shares(tally.rows, [b.rows for b in per_block])
-    blocks = blocks + tally.correction.shares([b.correction for b in per_block])
+def _score(sending: _Sending, per_block: list[MechanismTally]) -> Score:
+    tally, sent = _sum(per_block), sending.sent
+    knobs: dict[str, float | int | str] = {"precision": sent.precision}
+    if sending.half_octaves is not None:
+        knobs["value_step"] = 2.0 ** (sending.half_octaves / 2)
+    open_ended = sending.explanation.open_ended
     return Score(
-        Ledger(tuple(_mechanism_lines(sent, tally)), tally.rows.n),
-        law,
-        blocks,
+        Ledger(tuple(sending.lines(tally)), tally.rows.n),
+        Law(tally.data.n, tally.data.counts, sent.ways, sent.header, sending.rates(tally), open_ended),
+        sending.shares(tally, per_block),
         np.array([b.data.n for b in per_block], dtype=np.float64),
-        {"precision": precision},
+        knobs,
         faithfulness(tally.rows, tally.correction),
         tally.rows,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -114,6 +114,17 @@ class MechanismExplanation(Protocol):
 
     def recipe(self) -> dict[str, object]:
         """How it was made, so that a report can be made again."""
+
+
+@runtime_checkable
+class TellsCoefficients(Protocol):
+    """A mechanism that sends how strongly each active part acts, instead of how to find out."""
+
+    def coefficients(self, x: Tensor) -> Tensor:
+        """Coefficients [data, positions, parts] of inputs; zeros are inactive."""
+
+    def predict_from(self, restored: Mapping[str, Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
+        """The outputs that the receiver computes from restored parts and coefficients as they arrive."""
 
 
 def check_code(code: Code, parts: int, rows: int) -> None:

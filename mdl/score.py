@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,20 @@ class Score:
     def bits_per_sample(self) -> float:
         """Total bits over rows."""
         return self.ledger.per_sample(self.ledger.total)
+
+
+def shortest_of(scores: Sequence[Score]) -> int:
+    """Which of several scores of one explanation has the smallest total."""
+    return min(range(len(scores)), key=lambda i: (scores[i].ledger.total, i))
+
+
+def with_choice(score: Score, ways: int) -> Score:
+    """The score of a message that first says which of ``ways`` it is."""
+    bits = math.log2(ways)
+    first, *rest = score.ledger.lines
+    paid = replace(first, bits=first.bits + bits, header=first.header + bits)
+    ledger = Ledger((paid, *rest), score.ledger.samples)
+    return replace(score, ledger=ledger, law=replace(score.law, preamble=score.law.preamble + bits))
 
 
 def sum_corrections(tallies: Iterable[CorrectionTally]) -> CorrectionTally:

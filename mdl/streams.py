@@ -95,6 +95,11 @@ class Frozen:
 
     name: str
 
+    @property
+    def header(self) -> float:
+        """Bits that tell the receiver which code this is."""
+        raise TypeError(f"{type(self).__name__} has no header")
+
     def prices(self, symbols: Ints) -> Floats:
         """−log2 of each symbol's probability; inf where it has none."""
         raise TypeError(f"{type(self).__name__} has no prices")

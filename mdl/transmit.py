@@ -1,6 +1,6 @@
 """Streams and supports on the wire, code by code as :mod:`streams` and :mod:`support` price them.
 
-Adaptive codes learn in blocks that grow by one part in sixteen: the probabilities of a block are the KT
+Adaptive codes learn in blocks that grow by one part in forty: the probabilities of a block are the KT
 estimate from all blocks before it. That costs a few bits more than learning symbol by symbol, and runs at the
 speed of a static code.
 """
@@ -18,7 +18,7 @@ from .tally import Histogram, Ints
 from .wire import BitstreamError, Wire
 
 FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta", "unused")
-GROWTH = 16
+GROWTH = 40
 
 
 def blocks(count: int) -> Iterator[slice]:
@@ -38,17 +38,16 @@ def stream_code(wire: Wire, code: StreamCode | None, known: Range | None = None)
         return Universal(family)
     given = None if code is None else code.range  # type: ignore[attr-defined]
     span = known if known is not None and family != "adaptive" else _range(wire, given)
-    match family:
-        case "adaptive":
-            return Adaptive(span)
-        case "raw":
-            return Raw(span)
-        case "table":
-            return Table(span, _counts(wire, None if code is None else code.tally, span))  # type: ignore[attr-defined]
-        case "laplace" | "gaussian":
-            told = None if code is None else np.array([code.scale + 64, code.spike])  # type: ignore[attr-defined]
-            scale, spike = wire.uniform(told, 256, 2)
-            return Discretised(family, int(scale) - 64, int(spike), span)
+    if family == "adaptive":
+        return Adaptive(span)
+    if family == "raw":
+        return Raw(span)
+    if family == "table":
+        return Table(span, _counts(wire, None if code is None else code.tally, span))  # type: ignore[attr-defined]
+    if family in ("laplace", "gaussian"):
+        told = None if code is None else np.array([code.scale + 64, code.spike])  # type: ignore[attr-defined]
+        scale, spike = wire.uniform(told, 256, 2)
+        return Discretised(family, int(scale) - 64, int(spike), span)
     raise BitstreamError(f"unknown stream code {family!r}")
 
 
