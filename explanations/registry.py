@@ -134,7 +134,8 @@ def _answers(spec: Spec, subject: Subject) -> Any:
 
 def _circuit(spec: Spec, subject: Subject) -> Any:
     spec.only("keep", "method")
-    network, keep = subject.model(), spec.number("keep") or 0.5
+    network, keep = subject.model(), spec.number("keep")
+    keep = 0.5 if keep is None else keep
     default = "attribution" if network.input == "token" else "magnitude"
     match spec.options.get("method", default):
         case "magnitude":
@@ -149,7 +150,9 @@ def _components(spec: Spec, subject: Subject) -> Any:
     spec.only("from", "active", "weights")
     network = subject.model()
     made = _made_components(spec, network)
-    if spec.options.get("active") == "always":
+    if (active := spec.options.get("active", "always")) != "always":
+        raise ExplanationError(f"{spec.text!r}: active={active!r} is not always")
+    if "active" in spec.options:
         return Components(network, made.factors, Always(), f"{made.name}, all active", made.about)
     return made
 
