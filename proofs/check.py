@@ -168,9 +168,10 @@ class Meaning:
                 return self.call(name, [self.of(arg) for arg in args])
             case ast.BinOp(left=left, op=op, right=right):
                 return arithmetic(type(op), self.of(left), self.of(right))
-            case ast.UnaryOp(op=op, operand=inner):
-                value = self.of(inner)
-                return negate(value) if type(op) is ast.Not else arithmetic(ast.Sub, form(0), value)
+            case ast.UnaryOp(op=ast.Not(), operand=inner):
+                return negate(self.of(inner))
+            case ast.UnaryOp(op=ast.USub(), operand=inner):
+                return arithmetic(ast.Sub, form(0), self.of(inner))
             case ast.BoolOp(op=op, values=parts):
                 return "and" if isinstance(op, ast.And) else "or", [self.of(part) for part in parts]
             case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -256,7 +257,8 @@ def compare(op: type, a: Any, b: Any) -> Formula:
         return each[0] if len(each) == 1 else ("and", each)
     if op is ast.Eq:
         return "and", [compare(ast.LtE, a, b), compare(ast.GtE, a, b)]
-    need(op in (ast.Lt, ast.LtE, ast.Gt, ast.GtE), "unknown comparison")
+    numbers = isinstance(a[0], Fraction) and isinstance(b[0], Fraction)
+    need(numbers and op in (ast.Lt, ast.LtE, ast.Gt, ast.GtE), "unknown comparison")
     return "atom", plus(b, a, -1) if op in (ast.Lt, ast.LtE) else plus(a, b, -1), op in (ast.Lt, ast.Gt)
 
 

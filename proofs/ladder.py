@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from assay.models import Network, load, load_dataset
+from assay.models import Network
 from torch import Tensor
 
 from . import certificates, claim_files, lemmas
 from .claims import Claim
-from .faults import Fault, InputError
-from .lowering import Graph, UnsupportedError, lower
+from .faults import InputError
+from .lowering import Graph
+from .networks import ClaimNetworks, scope_mass
 from .obligations import Obligation, bind
 from .replay import exact_answers, torch_answers
 from .search import Deadline, Search, confirmed
@@ -86,7 +87,7 @@ def verify(
         data, place, todo = file.data, base or file.base, list(file.claims)
     else:
         todo = list(file)
-    loaded = _Networks(place, dict(networks or {}))
+    loaded = ClaimNetworks(place, dict(networks or {}))
     faults = [fault for claim in todo for fault in loaded.faults(claim)]
     if faults:
         raise InputError(faults)
@@ -110,75 +111,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Networks:
-    """Networks by what the claims call them, loaded and lowered once."""
-
-    def __init__(self, base: Path | None, given: dict[str, Network]) -> None:
-        self.base = base
-        self.given = given
-        self.loaded: dict[str, Network] = {}
-        self.lowered: dict[str, Graph | UnsupportedError] = {}
-
-    def faults(self, claim: Claim) -> list[Fault]:
-        """Load what a claim needs; what cannot be loaded, or does not fit."""
-        try:
-            graphs, _ = self.graphs(claim)
-            if graphs is not None:
-                bind(claim, graphs)
-            for lemma in claim.lemmas:
-                lemmas.restated(claim, lemma)
-        except InputError as error:
-            return list(error.faults)
-        except (ValueError, OSError) as error:
-            return [Fault(str(error), where=claim.name)]
-        return []
-
-    def network(self, claim: Claim, name: str) -> Network:
-        if name in self.given:
-            return self.given[name]
-        if name not in claim.models:
-            raise InputError([Fault(f"no network is named {name!r}", where=claim.name)])
-        spec = claim.models[name].partition("#")[0]
-        if spec not in self.loaded:
-            self.loaded[spec] = load(spec, base=self.base)
-        return self.loaded[spec]
-
-    def site(self, claim: Claim, name: str) -> str:
-        """Module at which a network ends, of a model `SPEC#MODULE`; empty for the whole."""
-        return "" if name in self.given else claim.models[name].partition("#")[2]
-
-    def runs(self, claim: Claim) -> dict[str, Callable[[Tensor], Tensor]]:
-        """What torch runs for each network of a claim."""
-        return {name: _run(self.network(claim, name), self.site(claim, name)) for name in claim.networks}
-
-    def graphs(self, claim: Claim) -> tuple[dict[str, Graph] | None, str]:
-        """Exact forms of a claim's networks; None and the reasons where one has none."""
-        found, reasons = {}, []
-        for name in claim.networks:
-            network = self.network(claim, name)
-            if network.digest not in self.lowered:
-                try:
-                    self.lowered[network.digest] = lower(network.module, network.in_shape)
-                except UnsupportedError as error:
-                    self.lowered[network.digest] = error
-            graph = self.lowered[network.digest]
-            if isinstance(graph, Graph):
-                site = self.site(claim, name)
-                found[name] = graph.up_to(site) if site else graph
-            else:
-                reasons.append(f"{name}: {'; '.join(map(str, graph.faults))}")
-        return (None, " | ".join(reasons)) if reasons else (found, "")
-
-
-def _run(network: Network, site: str) -> Callable[[Tensor], Tensor]:
-    if not site:
-        return network
-    return lambda x: network.run(x, capture=[site])[1][site]
-
-
 def _outcome(
     claim: Claim,
-    loaded: _Networks,
+    loaded: ClaimNetworks,
     data: str | None,
     budget_s: float,
     memory: int,
@@ -395,27 +330,6 @@ def _lengths(
         lemma_bits=explained.certificate.bits if explained and explained.certificate else None,
         lemma_operations=explained.certificate.operations if explained and explained.certificate else None,
     )
-
-
-def scope_mass(claim: Claim, networks: Mapping[str, Network], data: str, seed: int) -> float | None:
-    """Share of a dataset's inputs that lie in the scope; None where they do not match the claim's
-    variables."""
-    components = [c for v in claim.variables for c in v.components]
-    for network in networks.values():
-        rows = load_dataset(data, network, limit=10_000, seed=seed).inputs.flatten(1).double()
-        if rows.shape[1] == len(components):
-            shapes = {name: n.in_shape for name, n in networks.items()}
-            inside = enumeration.evaluate(claim, rows, dict(networks), shapes)[1] & _in_ranges(claim, rows)
-            return float(inside.double().mean())
-    return None
-
-
-def _in_ranges(claim: Claim, rows: Tensor) -> Tensor:
-    ranges = [v for v in claim.variables for _ in v.components]
-    low = torch.tensor([float(v.lo) for v in ranges], dtype=torch.float64)
-    high = torch.tensor([float(v.hi) for v in ranges], dtype=torch.float64)
-    whole = torch.tensor([v.whole for v in ranges])
-    return ((rows >= low) & (rows <= high) & (~whole | (rows == rows.round()))).all(1)
 
 
 __all__ = ["ENUMERABLE", "verify"]

@@ -1,8 +1,7 @@
 """Lemmas: how the explanation says the network works, used to shorten the proof.
 
-`change_of_variables = { d = "x1 - x2", s = "x1 + x2" }` restates a claim in the new variables. The restated
-scope holds the image of the old one: the old ranges become conditions, the new ranges are the widest that they
-allow.
+`change_of_variables = { d = "x1 - x2", s = "x1 + x2" }` restates a claim in the new variables. The new scope
+holds the image of the old one: old ranges become conditions, new ranges are the widest that they allow.
 """
 
 from __future__ import annotations
