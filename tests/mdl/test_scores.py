@@ -17,7 +17,7 @@ from assay.mdl import (
     score_site,
     site,
 )
-from assay.mdl.mechanism_score import _mechanism_blocks, _mechanism_sum
+from assay.mdl.keyed import linear_sharings
 from assay.mdl.parts import send_parts
 from assay.models import zoo
 
@@ -64,27 +64,20 @@ def test_the_law_is_the_mean_of_messages_really_sent(N):
 
 @pytest.mark.parametrize("N", [1, 10, 100])
 def test_linear_codes_priced_datum_by_datum_average_to_the_law(N):
-    """Support and residuals of random subsets, priced one datum at a time under the law's own codes."""
+    """Residuals of random subsets, priced one datum at a time under the law's own codes."""
     explanation, problem = tms(300)
     score = score_mechanism(explanation, problem, precision=8)
-    sent = send_parts(explanation.parts(), 8)
-    each = [
-        _mechanism_sum(
-            _mechanism_blocks(
-                explanation,
-                sent,
-                MechanismProblem(problem.inputs[i : i + 1], problem.outputs[i : i + 1], problem.target),
-                64,
-            )
-        )
-        for i in range(problem.data)
-    ]
-    whole = _mechanism_sum(_mechanism_blocks(explanation, sent, problem, 64))
-    for way in whole.correction._linear:
-        prices = np.array([way.bits(t.correction.residuals) for t in each])
-        rate = next(r for r in score.law.rates["residual"] if (r.name, r.header) == (way.label, way.header))
+    restored = send_parts(explanation.parts(), 8).restored
+    told = explanation.predict(restored, problem.inputs, explanation.active(restored, problem.inputs))
+    compare = problem.target.compare
+    each = [compare(told[i : i + 1], problem.outputs[i : i + 1]).residuals for i in range(300)]
+    ways = list(linear_sharings(compare(told, problem.outputs).residuals, 5))
+    rng = np.random.default_rng(N)
+    assert len(ways) == len(score.law.rates["residual"])
+    for way, rate in zip(ways, score.law.rates["residual"], strict=True):
+        prices = np.array([way.bits(tally) for tally in each])
+        assert (rate.name, rate.header) == (way.label, way.header)
         assert prices.mean() == pytest.approx(rate.per_datum, rel=1e-9)
-        rng = np.random.default_rng(N)
         drawn = [prices[rng.choice(300, N, replace=False)].sum() for _ in range(200)]
         assert np.mean(drawn) == pytest.approx(rate.per_datum * N, abs=4 * np.std(drawn) / 200**0.5 + 1e-6)
 
