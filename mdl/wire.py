@@ -36,16 +36,18 @@ class Wire(Protocol):
 
 
 class Sender:
-    """Notes symbols; :meth:`words` encodes them."""
+    """Notes symbols; :meth:`words` encodes them, ``bits`` is the ideal length of what was noted."""
 
     def __init__(self) -> None:
         self._notes: list[Callable[[Any], None]] = []
+        self.bits = 0.0
 
     def bernoulli(self, symbols: Ints | None, p: Floats) -> Ints:
         """Note bits."""
         given = _given(symbols, len(p))
         bits, odds = given.astype(np.int32), np.clip(p, LEAST, 1 - LEAST)
         self._notes.append(lambda coder: coder.encode_reverse(bits, _bernoulli(), odds))
+        self.bits -= float(np.log2(np.where(given == 1, odds, 1 - odds)).sum())
         return given
 
     def categorical(self, symbols: Ints | None, probabilities: Floats, count: int) -> Ints:
@@ -54,6 +56,8 @@ class Sender:
         if len(probabilities) > 1:
             short = given.astype(np.int32)
             self._notes.append(lambda coder: coder.encode_reverse(short, _categorical(probabilities)))
+            told = probabilities[given] / probabilities.sum()
+            self.bits -= float(np.log2(told).sum())
         return given
 
     def uniform(self, symbols: Ints | None, size: int, count: int) -> Ints:
@@ -62,6 +66,7 @@ class Sender:
         if size > 1:
             short = given.astype(np.int32)
             self._notes.append(lambda coder: coder.encode_reverse(short, _uniform(size)))
+            self.bits += count * float(np.log2(size))
         return given
 
     def words(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
