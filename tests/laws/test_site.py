@@ -16,6 +16,7 @@ class Drawn:
     """A random dictionary with a random sparse encoder: nothing makes it fit the data."""
 
     kind = name = "drawn"
+    open_ended = False
 
     def __init__(self, width: int, parts: int | None, seed: int) -> None:
         g = torch.Generator().manual_seed(seed)
