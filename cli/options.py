@@ -40,6 +40,64 @@ def memory_size(value: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
+def subject_options(command: F) -> F:
+    """Add what is explained: ``MODEL``, ``--data``, ``--activations``, ``--site``, and the grids."""
+    options = (
+        click.argument("model", required=False),
+        click.option(
+            "--data", help="zoo, an array or table file, or a text; for zoo:NAME models zoo by default."
+        ),
+        click.option(
+            "--activations",
+            type=click.Path(),
+            help="Take these cached activations, instead of MODEL and --data.",
+        ),
+        click.option("--site", help="Hook point, for instance blocks.1.hook_resid_post."),
+        click.option("--delta", type=float, help="Step of the grid on which the target is told."),
+        click.option(
+            "--part-bits",
+            type=count_or_auto,
+            metavar="B|auto",
+            default="auto",
+            show_default=True,
+            help="Bits of each number of a part; auto takes the shortest total.",
+        ),
+    )
+    return _all(options, command)
+
+
+def setting_options(command: F) -> F:
+    """Add ``--setting`` and ``--target``."""
+    options = (
+        click.option(
+            "--setting",
+            type=click.Choice(["site", "mechanism"]),
+            default="site",
+            show_default=True,
+            help="Explain the activations at a site, or how inputs become outputs.",
+        ),
+        click.option(
+            "--target",
+            type=click.Choice(["activations", "outputs"]),
+            help="What the receiver restores; by default activations at a site, outputs of a mechanism.",
+        ),
+    )
+    return _all(options, command)
+
+
+def explain_option(command: F) -> F:
+    """Add ``--explain``, which may be repeated."""
+    option = click.option(
+        "--explain",
+        multiple=True,
+        required=True,
+        metavar="KIND[:PATH][,key=value…]",
+        help="An explanation; may be repeated. Kinds: neurons, pca, rotation, sae, lookup, network, answers, "
+        "circuit, components, student, and those of plug-ins.",
+    )
+    return option(command)
+
+
 def display_options(command: F) -> F:
     """Add ``--display``, ``--json``, ``--debug`` and ``--config``."""
     options = (

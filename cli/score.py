@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .display import Display
+from .evidence import check_usage, gathered
 from .failures import Command, Failure
-from .options import count_or_auto, display_options, running_options
+from .options import display_options, explain_option, running_options, setting_options, subject_options
 
 if TYPE_CHECKING:
-    from assay.explanations.weighing import Evidence, Question, TargetName
     from assay.mdl.report import Report
 
 SILENT = {"out", "display", "as_json", "debug", "config"}
@@ -22,40 +22,13 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
 
 
 @click.command(cls=Command)
-@click.argument("model", required=False)
-@click.option("--data", help="zoo, an array or table file, or a text; for zoo:NAME models zoo by default.")
+@subject_options
+@explain_option
+@setting_options
 @click.option(
-    "--activations", type=click.Path(), help="Score these cached activations, instead of MODEL and --data."
-)
-@click.option("--site", help="Hook point, for instance blocks.1.hook_resid_post.")
-@click.option(
-    "--explain",
-    multiple=True,
-    required=True,
-    metavar="KIND[:PATH][,key=value…]",
-    help="An explanation; may be repeated. Kinds: neurons, pca, rotation, sae, lookup, network, answers, "
-    "circuit, components, and those of plug-ins.",
-)
-@click.option(
-    "--setting",
-    type=click.Choice(["site", "mechanism"]),
-    default="site",
-    show_default=True,
-    help="Explain the activations at a site, or how inputs become outputs.",
-)
-@click.option(
-    "--target",
-    type=click.Choice(["activations", "outputs"]),
-    help="What the receiver restores; by default activations at a site, outputs of a mechanism.",
-)
-@click.option("--delta", type=float, help="Step of the grid on which the target is told.")
-@click.option(
-    "--part-bits",
-    type=count_or_auto,
-    metavar="B|auto",
-    default="auto",
-    show_default=True,
-    help="Bits of each number of a part; auto takes the shortest total.",
+    "--audit/--no-audit",
+    help="Write the real bitstream of activations, read it back, and measure it against the ledger and "
+    "against xz and zstd.",
 )
 @click.option(
     "--out",
@@ -95,69 +68,6 @@ def score(
     show(screen, reports, files)
 
 
-def check_usage(options: dict[str, Any]) -> None:
-    """Tell everything at once that is wrong with how the options fit together."""
-    problems = []
-    if options["activations"]:
-        if options["model"] or options["data"]:
-            problems.append("--activations stands instead of MODEL and --data")
-        if options["setting"] == "mechanism" or options["target"] == "outputs":
-            problems.append(
-                "cached activations come without a network: only --setting site "
-                "--target activations can be scored"
-            )
-    else:
-        if not options["model"]:
-            problems.append("expected MODEL, or --activations FILE")
-        elif not options["data"] and not options["model"].startswith("zoo:"):
-            problems.append("expected --data")
-        if options["setting"] == "site" and not options["site"]:
-            problems.append("the site setting needs --site")
-    if options["setting"] == "mechanism" and options["target"] == "activations":
-        problems.append("a mechanism explains outputs: --target outputs")
-    if problems:
-        raise click.UsageError("; ".join(problems))
-
-
-def gathered(options: dict[str, Any]) -> Evidence:
-    """Read what is scored, and run the model over it."""
-    from assay.explanations.weighing import Question, gather
-
-    target: TargetName = options["target"] or ("activations" if options["setting"] == "site" else "outputs")
-    question = Question(
-        options["setting"], target, options["site"], options["delta"], options["part_bits"], options["seed"]
-    )
-    if options["activations"]:
-        return cached(question, options["activations"], options["limit"])
-    from assay.models import load_dataset
-
-    network = loaded_network(options["model"], options["device"], options["dtype"])
-    dataset = load_dataset(options["data"] or "zoo", network, options["limit"], options["seed"])
-    return gather(question, network, dataset, options["batch_size"])
-
-
-def loaded_network(model: str, device: str, dtype: str | None) -> Any:
-    """A network on its device, in its type."""
-    import torch
-    from assay.models import best_device, load
-
-    return load(model).to(best_device(device), None if dtype is None else getattr(torch, dtype))
-
-
-def cached(question: Question, path: str, limit: int | None) -> Evidence:
-    """Evidence from a file of activations; ``limit`` counts data, each with all its positions."""
-    from dataclasses import replace
-
-    from assay.explanations.weighing import Evidence
-    from assay.models import Activations
-
-    found = Activations.load(path)
-    if limit is not None:
-        found = replace(found, values=found.values[: limit * found.positions])
-    site = question.site or found.site
-    return Evidence(replace(question, site=site), None, None, found, None)
-
-
 def command_line(ctx: click.Context) -> str:
     """The command that asks the same again, wherever its options came from."""
     words = [ctx.command_path]
@@ -192,6 +102,7 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     """Print the reports side by side, and where they were written."""
     from assay.mdl.compare import comparison
 
+    from .audits import audit_lines
     from .sheets import intervals_sheet, ledger_sheet
 
     if screen.as_json:
@@ -201,5 +112,7 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     compared = comparison(reports)
     screen.sheet(ledger_sheet(compared))
     screen.sheet(intervals_sheet(compared))
+    for line in audit_lines(reports):
+        screen.line(line)
     for path in files:
         screen.line(f"wrote {path}")

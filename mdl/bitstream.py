@@ -95,8 +95,11 @@ def encode(told: SiteMessage, sent: SentParts) -> bytes:
     return MAGIC + struct.pack("<I", zlib.crc32(body)) + body
 
 
-def decode(data: bytes) -> SiteMessage:
-    """The message in bytes; raises :class:`BitstreamError` for anything that is not one, whole."""
+def decode(data: bytes, most_cells: int = MOST_CELLS) -> SiteMessage:
+    """The message in bytes; raises :class:`BitstreamError` for anything that is not one, whole.
+
+    A stream that speaks of more than ``most_cells`` rows × parts, or rows × coordinates, is refused.
+    """
     if data[:5] != MAGIC[:5]:
         raise BitstreamError("not an assay stream: it does not begin with ASSAY")
     if data[:8] != MAGIC:
@@ -108,7 +111,7 @@ def decode(data: bytes) -> SiteMessage:
         raise BitstreamError("its checksum does not fit: the stream is damaged or cut short")
     receiver = Receiver(np.frombuffer(body, dtype="<u4").astype(np.uint32))
     try:
-        told = _protocol(receiver, None, None)
+        told = _protocol(receiver, None, None, most_cells)
     except (ValueError, OverflowError, MemoryError, IndexError) as error:
         raise BitstreamError(f"a damaged stream: {error}") from error
     receiver.finish()
@@ -123,9 +126,11 @@ def container_bits(rows: int, width: int, parts: int, precision: int) -> float:
     return 8.0 * 12 + 2 * 64 + 1 + float(sizes) + 16.0
 
 
-def _protocol(wire: Wire, told: SiteMessage | None, sent: SentParts | None) -> SiteMessage:
+def _protocol(
+    wire: Wire, told: SiteMessage | None, sent: SentParts | None, most_cells: int = MOST_CELLS
+) -> SiteMessage:
     """One message, in the order in which it travels; the same for both ends."""
-    rows, width, parts = _sizes(wire, told)
+    rows, width, parts = _sizes(wire, told, most_cells)
     delta = _float(wire, None if told is None else told.delta)
     step = _float(wire, None if told is None else told.step)
     identity = bool(on.bits(wire, None if told is None else np.array([told.identity]), 1)[0])
@@ -143,12 +148,12 @@ def _protocol(wire: Wire, told: SiteMessage | None, sent: SentParts | None) -> S
     return SiteMessage(delta, step, precision, identity, code, grids, residual.reshape(rows, width))
 
 
-def _sizes(wire: Wire, told: SiteMessage | None) -> tuple[int, int, int]:
+def _sizes(wire: Wire, told: SiteMessage | None, most_cells: int) -> tuple[int, int, int]:
     given = None
     if told is not None:
         given = np.array([told.code.rows, told.residual.shape[1], told.code.parts]) + 1
     rows, width, parts = (int(n) - 1 for n in on.natural(wire, given, 3))
-    if rows * max(parts, width) > MOST_CELLS:
+    if max(rows, 1) * max(parts, width) > most_cells:
         raise BitstreamError(f"{rows} rows × {parts} parts × {width} coordinates are more than this reads")
     return rows, width, parts
 

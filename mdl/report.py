@@ -306,11 +306,11 @@ def load_reports(paths: Sequence[Path | str]) -> dict[str, Any]:
     return {"reports": pd.DataFrame(rows), "lines": pd.DataFrame(lines), "claims": pd.DataFrame(claims)}
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file through a temporary one beside it, so that it is whole or absent."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        unfinished.write_text(text)
+        unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""What a command weighs: the model's behaviour on data, or cached activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from assay.explanations.weighing import Evidence, Question, TargetName
+
+
+def check_usage(options: dict[str, Any]) -> None:
+    """Tell everything at once that is wrong with how the options fit together."""
+    problems = []
+    if options["activations"]:
+        if options["model"] or options["data"]:
+            problems.append("--activations stands instead of MODEL and --data")
+        if options["setting"] == "mechanism" or options["target"] == "outputs":
+            problems.append(
+                "cached activations come without a network: only --setting site "
+                "--target activations can be scored"
+            )
+    else:
+        if not options["model"]:
+            problems.append("expected MODEL, or --activations FILE")
+        elif not options["data"] and not options["model"].startswith("zoo:"):
+            problems.append("expected --data")
+        if options["setting"] == "site" and not options["site"]:
+            problems.append("the site setting needs --site")
+    if options["setting"] == "mechanism" and options["target"] == "activations":
+        problems.append("a mechanism explains outputs: --target outputs")
+    if problems:
+        raise click.UsageError("; ".join(problems))
+
+
+def gathered(options: dict[str, Any]) -> Evidence:
+    """Read what is scored, and run the model over it."""
+    from assay.explanations.weighing import Question, gather
+
+    target: TargetName = options["target"] or ("activations" if options["setting"] == "site" else "outputs")
+    question = Question(
+        setting=options["setting"],
+        target=target,
+        site=options["site"],
+        delta=options["delta"],
+        precision=options["part_bits"],
+        seed=options["seed"],
+        audit=options.get("audit", False),
+    )
+    if options["activations"]:
+        return cached(question, options["activations"], options["limit"])
+    from assay.models import load_dataset
+
+    network = loaded_network(options["model"], options["device"], options["dtype"])
+    dataset = load_dataset(options["data"] or "zoo", network, options["limit"], options["seed"])
+    return gather(question, network, dataset, options["batch_size"])
+
+
+def loaded_network(model: str, device: str, dtype: str | None) -> Any:
+    """A network on its device, in its type."""
+    import torch
+    from assay.models import best_device, load
+
+    return load(model).to(best_device(device), None if dtype is None else getattr(torch, dtype))
+
+
+def cached(question: Question, path: str, limit: int | None) -> Evidence:
+    """Evidence from a file of activations; ``limit`` counts data, each with all its positions."""
+    from dataclasses import replace
+
+    from assay.explanations.weighing import Evidence
+    from assay.models import Activations
+
+    found = Activations.load(path)
+    if limit is not None:
+        found = replace(found, values=found.values[: limit * found.positions])
+    site = question.site or found.site
+    return Evidence(replace(question, site=site), None, None, found, None)
