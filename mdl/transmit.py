@@ -13,11 +13,11 @@ import numpy as np
 
 from . import wire as on
 from .lengths import Floats
-from .streams import Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
+from .streams import STEEPEST, Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
 from .tally import Histogram, Ints
 from .wire import BitstreamError, Wire
 
-FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta", "unused")
+FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta", "exponential")
 GROWTH = 40
 
 
@@ -44,10 +44,10 @@ def stream_code(wire: Wire, code: StreamCode | None, known: Range | None = None)
         return Raw(span)
     if family == "table":
         return Table(span, _counts(wire, None if code is None else code.tally, span))  # type: ignore[attr-defined]
-    if family in ("laplace", "gaussian"):
-        told = None if code is None else np.array([code.scale + 64, code.spike])  # type: ignore[attr-defined]
+    if family in ("laplace", "gaussian", "exponential"):
+        told = None if code is None else np.array([code.scale - STEEPEST, code.spike])  # type: ignore[attr-defined]
         scale, spike = wire.uniform(told, 256, 2)
-        return Discretised(family, int(scale) - 64, int(spike), span)
+        return Discretised(family, int(scale) + STEEPEST, int(spike), span)
     raise BitstreamError(f"unknown stream code {family!r}")
 
 
@@ -64,6 +64,8 @@ def _counts(wire: Wire, tally: Histogram | None, span: Range) -> Histogram:
         dense[tally.symbols - span.lo] = tally.counts
     told = on.natural(wire, None if dense is None else dense + 1, span.size) - 1
     seen = told.nonzero()[0]
+    if (told < 0).any() or not 0 < sum(told[seen].tolist()) < 2**62:
+        raise BitstreamError("a table of counts that add up to nothing, or to more than there can be")
     return Histogram(seen + span.lo, told[seen])
 
 

@@ -142,7 +142,7 @@ def test_raw_codes_are_complete(lo, size):
 
 @LAWFUL
 @given(
-    st.sampled_from(["laplace", "gaussian"]),
+    st.sampled_from(["laplace", "gaussian", "exponential"]),
     st.integers(STEEPEST, FLATTEST),
     st.integers(0, 255),
     st.integers(-400, 400),
@@ -154,6 +154,20 @@ def test_discretised_codes_keep_within_kraft(name, scale, spike, lo, size):
     assert np.isfinite(prices).all()
     assert kraft(prices) <= 1 + ROUNDING
     assert np.isinf(code.prices(np.array([lo - 1, lo + size]))).all()
+
+
+@pytest.mark.parametrize("lo", [0, 1, 25])
+def test_integers_that_are_never_negative_get_a_geometric_code(lo):
+    """Its price is the entropy of the geometric distribution, and no bit for a sign that is never used."""
+    r = math.exp(-1 / 20)
+    k = np.arange(400)
+    tally = Histogram(k + lo, np.round(1e9 * (1 - r) * r**k).astype(np.int64))
+    tally = Histogram(tally.symbols[tally.counts > 0], tally.counts[tally.counts > 0])
+    (code,) = (c for c in candidates(tally) if c.name == "exponential")
+    entropy = -math.log2(1 - r) - r / (1 - r) * math.log2(r)
+    assert code.bits(tally) / tally.total == pytest.approx(entropy, rel=2e-3)
+    assert kraft(code.prices(tally.symbols)) == pytest.approx(1, abs=1e-3)
+    assert "laplace" not in {c.name for c in candidates(tally)}
 
 
 @LAWFUL
