@@ -9,7 +9,9 @@ from .claims import Claim, Lemma, Variable, claim
 from .faults import Fault, InputError
 from .ladder import verify
 from .lowering import Graph, UnsupportedError, lower
+from .onnx_files import read_onnx
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
+from .vnnlib import read_property
 
 __all__ = [
     "Certificate",
@@ -31,5 +33,7 @@ __all__ = [
     "claim",
     "lower",
     "read",
+    "read_onnx",
+    "read_property",
     "verify",
 ]

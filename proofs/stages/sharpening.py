@@ -73,6 +73,8 @@ def attempt(
     batch: BatchProgram, cases: Cases, lo: Tensor, hi: Tensor, phases: list[tuple[Phase, ...]]
 ) -> Attempt:
     """Try to close boxes lo, hi [boxes, free], case by case."""
+    if not len(lo):
+        return Attempt([], [])
     head = [] if cases.choice is None else [["case", cases.choice, None]]
     result = Attempt([True] * len(lo), [list(head) for _ in range(len(lo))])
     for number in range(len(cases.alternatives)):

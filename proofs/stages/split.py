@@ -26,6 +26,8 @@ MAX_NODES = 400_000
 PLAIN_ROUNDS = 4
 SHARP_BATCH = 64
 FEW_UNSTABLE = 8
+FEW_INPUTS = 8
+FEW_OPEN = 12
 FEW_POINTS = 1 << 16
 _NOISE = 1e-12
 
@@ -87,7 +89,8 @@ class Splitter:
 
     def step(self) -> Witness | Unknown | None:
         """Bound one batch of regions, and split those that stay open."""
-        size = min(self.batch_size, SHARP_BATCH) if self.sharp else self.batch_size
+        many = len(self.search.lo) > FEW_INPUTS
+        size = min(self.batch_size, SHARP_BATCH) if self.sharp and many else self.batch_size
         numbers = [self.open.pop() for _ in range(min(size, len(self.open)))]
         batch = _Batch.of(self.search.batch, [self.regions[n] for n in numbers])
         top, slopes = batch.bounds.upper(self.rows)
@@ -114,13 +117,23 @@ class Splitter:
 
     def sharpen(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
         """Close what optimised bounds close; gives what stays open."""
-        phases = [batch.phases[k] for k in kept]
-        tried = attempt(self.search.batch, self.cases, batch.lo[kept], batch.hi[kept], phases)
-        for k, closed, items in zip(kept, tried.closed, tried.items, strict=True):
+        tried_ones = self.promising(batch, kept)
+        phases = [batch.phases[k] for k in tried_ones]
+        tried = attempt(self.search.batch, self.cases, batch.lo[tried_ones], batch.hi[tried_ones], phases)
+        done = set()
+        for k, closed, items in zip(tried_ones, tried.closed, tried.items, strict=True):
             if closed:
                 self.tree.nodes[numbers[k]].leaf = items
                 self.close([numbers[k]])
-        return [k for k, closed in zip(kept, tried.closed, strict=True) if not closed]
+                done.add(k)
+        return [k for k in kept if k not in done]
+
+    def promising(self, batch: _Batch, kept: list[int]) -> list[int]:
+        """Regions worth the effort: with few inputs, cutting on is cheaper while many ReLUs are open."""
+        if len(self.search.lo) > FEW_INPUTS:
+            return kept
+        count = open_units(batch.bounds).tolist()
+        return [k for k in kept if count[k] <= FEW_OPEN][:SHARP_BATCH]
 
     def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
         """Upper bounds of the atoms, shifted so that < 0 means closed, as far as floating point can tell.
