@@ -1,9 +1,10 @@
 """Codes of a stream of integers: values, residuals, weights.
 
-Six families, each a prefix code over all integers of a stated range lo..hi (the last over all integers):
+Seven families, each a prefix code over all integers of a stated range lo..hi (the last over all integers):
 
 - ``adaptive``: KT estimator over lo..hi; what lies outside is an escape and a universal code;
 - ``laplace`` / ``gaussian``: a discretised distribution with a spike at zero, two numbers of 8 bits;
+- ``exponential``: the same on one side, for integers that are never negative: geometric from max(lo, 1);
 - ``table``: the counts are sent first (Elias delta), then symbols at their exact frequencies;
 - ``raw``: log2(hi − lo + 1) bits each;
 - ``gamma`` / ``delta``: Elias' universal codes, which need no header at all.
@@ -168,10 +169,12 @@ class Table(Frozen):
 
 @dataclass(frozen=True)
 class Discretised(Frozen):
-    """A spike at zero and a discretised Laplace or Gaussian around it, on lo..hi.
+    """A spike at zero and a discretised Laplace or Gaussian around it, or an exponential above it, on lo..hi.
 
-    The scale is 2^(scale/8), the probability of zero (spike + 1/2)/256: 8 bits each. Probabilities are
-    mixed with a uniform leak of 2⁻²⁴ per symbol, as a range coder of 24 bits does.
+    The scale is 2^(scale/8), the probability of zero (spike + 1/2)/256: 8 bits each. Where lo >= 0 an
+    exponential and a Gaussian put all their mass on that side; where lo > 0 there is no spike, and an
+    exponential starts at lo. Probabilities are mixed with a uniform leak of 2⁻²⁴ per symbol, as a range
+    coder of 24 bits does.
     """
 
     name: str
@@ -186,10 +189,12 @@ class Discretised(Frozen):
 
     def prices(self, symbols: Ints) -> Floats:
         """−log2 of the leaky probability."""
-        zero = (self.spike + 0.5) / 256
-        size = np.abs(symbols).astype(np.float64)
+        one_sided = self.range.lo >= 0 and self.name in ("exponential", "gaussian")
+        zero = 0.0 if one_sided and self.range.lo > 0 else (self.spike + 0.5) / 256
+        first = max(self.range.lo, 1) if self.name == "exponential" else 1
+        size = np.maximum(np.abs(symbols).astype(np.float64) - (first - 1), 0.0)
         tail = _tail(self.name, 2.0 ** (self.scale / 8))
-        nonzero = (tail(size - 0.5) - tail(size + 0.5)) / (2 * tail(np.float64(0.5)))
+        nonzero = (tail(size - 0.5) - tail(size + 0.5)) / ((1 if one_sided else 2) * tail(np.float64(0.5)))
         ideal = np.where(symbols == 0, zero, (1 - zero) * nonzero)
         leak = LEAK * self.range.size
         return np.where(self.range.holds(symbols), -np.log2((1 - leak) * ideal + LEAK), np.inf)
@@ -201,7 +206,7 @@ class _Tail(Protocol):
 
 def _tail(family: str, scale: float) -> _Tail:
     """P(|X| > x) / 2 of the continuous distribution, x >= 0."""
-    if family == "laplace":
+    if family in ("laplace", "exponential"):
         return lambda x: np.asarray(0.5 * np.exp(-np.asarray(x) / scale))
     from scipy.special import ndtr
 
@@ -244,7 +249,8 @@ def _fitted(tally: Histogram, full: Range) -> Iterator[Discretised]:
     spike = int(np.clip(np.floor(256 * (zeros + 0.5) / (tally.total + 1)), 0, 255))
     mean = float((size * nonzero).sum()) / weight
     square = float((size**2 * nonzero).sum()) / weight
-    for name, moment in (("laplace", mean), ("gaussian", square**0.5)):
+    sharp = ("exponential", mean - max(full.lo, 1) + 1) if full.lo >= 0 else ("laplace", mean)
+    for name, moment in (sharp, ("gaussian", square**0.5)):
         start = int(np.clip(round(8 * np.log2(max(moment, 2**-3))), STEEPEST, FLATTEST))
         yield _descend(Discretised(name, start, spike, full), tally)
 
