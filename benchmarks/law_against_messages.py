@@ -1,0 +1,144 @@
+"""The law L(N) against messages that are really encoded: random subsets of N data, parts at first use.
+
+For each zoo model and explanation, subsets of N = 1, 10, 100 and all n data are encoded with the codes that the
+law names at that N. Prints the mean ideal length, its standard error, the mean of the real ANS stream, and L(N).
+
+Run: python benchmarks/law_against_messages.py
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from assay.explanations import build
+from assay.explanations.registry import Subject
+from assay.mdl import GridTarget, Law, MechanismProblem, score_mechanism
+from assay.mdl import wire as on
+from assay.mdl.grid import quantise
+from assay.mdl.keyed import keyed, linear_sharings
+from assay.mdl.parts import PartWay, SentParts, known_range, send_parts
+from assay.mdl.tally import Ints
+from assay.mdl.transmit import stream, stream_code, support
+from assay.mdl.wire import Sender
+from assay.models import load, zoo
+
+CASES = (
+    ("tms-5-2", "components,from=truth", 0.05, 8),
+    ("tms-40-10", "components,from=truth", 0.05, 8),
+    ("tms-40-10", "components,from=svd", 0.05, 8),
+    ("resid-mlp", "neurons", 0.1, 6),
+)
+SIZES = {1: 400, 10: 200, 100: 60}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for name, text, delta, precision in CASES:
+        compare(name, text, delta, precision, n=400)
+
+
+def compare(name: str, text: str, delta: float, precision: int, n: int) -> None:
+    network = load(f"zoo:{name}")
+    data = zoo.data(name, n, 1)
+    outputs = network(data.inputs)
+    explanation = build(text, Subject("mechanism", network, data, outputs=outputs))
+    problem = MechanismProblem(data.inputs, outputs, GridTarget(delta))
+    law = score_mechanism(explanation, problem, precision).law
+    sent = send_parts(explanation.parts(), precision)
+    active = explanation.active(sent.restored, data.inputs)
+    wanted = quantise(outputs, delta)
+    residual = (wanted - quantise(explanation.predict(sent.restored, data.inputs, active), delta)).numpy()
+    used = active[:, 0].numpy().astype(np.int64)
+    print(f"{name}: {explanation.name}, delta {delta}, {precision}-bit parts, n = {n}")
+    rng = np.random.default_rng(0)
+    for N in (*SIZES, n):
+        subsets = [rng.choice(n, N, replace=False) for _ in range(SIZES.get(N, 1))]
+        lengths = [encode(law, sent, used[s], residual[s], residual) for s in subsets]
+        report(N, law(N), np.array(lengths))
+
+
+def report(N: int, law: float, lengths: np.ndarray) -> None:
+    ideal, real = lengths.mean(0)
+    error = lengths[:, 0].std(ddof=1) / math.sqrt(len(lengths)) if len(lengths) > 1 else 0.0
+    off = (ideal - law) / error if error else ideal - law
+    unit = "standard errors" if error else "bits"
+    print(
+        f"  N = {N:4d}: L(N) {law:11.1f}   mean of {len(lengths):3d} messages {ideal:11.1f} ± {error:6.1f}"
+        f"   off by {off:+.2f} {unit}   ANS stream {real:11.0f}"
+    )
+
+
+def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints) -> tuple[float, float]:
+    """Ideal and real length of a message about some data, with the codes that the law names at their number."""
+    point, sender = law.at(len(active)), Sender()
+    on.natural(sender, np.array([sent.precision]), 1)
+    sender.uniform(np.array([0]), 8, 1)  # which code of the support
+    if point.codes["support"] == "frequencies":
+        frequencies(sender, law, active)
+    else:
+        support(sender, active, point.codes["support"], *active.shape)
+    for i, way in enumerate(cheapest(law, len(active))):
+        tensor(sender, sent, i, way, np.append(active.any(0), True))
+    correction(sender, law, point.codes["residual"], residual, every)
+    return sender.bits, 32.0 * len(sender.words())
+
+
+def frequencies(sender: Sender, law: Law, active: Ints) -> None:
+    """The counts of all n data once, then these data at those frequencies."""
+    on.natural(sender, np.array([law.n]), 1)
+    on.natural(sender, law.usage + 1, law.usage.size)
+    open_parts = np.nonzero((law.usage > 0) & (law.usage < law.n))[0]
+    p = law.usage[open_parts] / law.n
+    sender.bernoulli(active[:, open_parts].ravel(), np.tile(p, len(active)))
+
+
+def cheapest(law: Law, N: int) -> Iterator[PartWay]:
+    from assay.mdl.law import used
+
+    probability = np.append(used(law.n, law.usage, N), 1.0)
+    for ways in law.parts:
+        yield min(ways, key=lambda way: way.total(probability))
+
+
+def tensor(sender: Sender, sent: SentParts, i: int, way: PartWay, used: np.ndarray) -> None:
+    grid = sent.grids[i]
+    rows = grid.integers[used[grid.owner]]
+    on.bits(sender, np.array([int(way.sparse)]), 1)
+    on.integer(sender, np.array([grid.exponent]), 1)
+    assert way.code is not None
+    code = stream_code(sender, way.code, known_range(sent.precision))
+    keep = np.ones_like(rows)
+    if way.sparse:
+        keep = (rows != 0).astype(np.int64)
+        on.natural(sender, keep.sum(1) + 1, len(rows))
+        on.subsets(sender, keep, keep.sum(1), rows.shape[1])
+    symbols = rows[keep.nonzero()]
+    stream(sender, symbols, len(symbols), code)
+
+
+def correction(sender: Sender, law: Law, label: str, residual: Ints, every: Ints) -> None:
+    """The residual under the shared codes that the law was built from, fitted to all data."""
+    width = every.shape[1]
+    tally = keyed(np.tile(np.arange(width), len(every)), every.ravel())
+    rate = min(law.rates["residual"], key=lambda r: r.at(len(residual)))
+    ways = [w for w in linear_sharings(tally, width) if w.label == label]
+    way = min(ways, key=lambda w: abs(w.header - rate.header))
+    keys = np.tile(np.arange(width), len(residual))
+    sender.uniform(np.array([0]), 8, 1)  # how codes are shared
+    if way.name == "classes":
+        from assay.mdl.streams import shortest
+        from assay.mdl.tally import Histogram
+
+        code = stream_code(sender, shortest(Histogram.of(way.code_of)))
+        stream(sender, way.code_of, width, code)
+    codes = [stream_code(sender, code) for code in way.codes]
+    for g, code in enumerate(codes):
+        symbols = residual.ravel()[way.code_of[keys] == g]
+        stream(sender, symbols, len(symbols), code)
+
+
+if __name__ == "__main__":
+    main()
