@@ -52,6 +52,7 @@ class _Task:
     folder: Path
     keep: bool
     report: Callable[[str], None]
+    device: str = "cpu"
 
 
 def verify(
@@ -64,6 +65,7 @@ def verify(
     progress: Progress | None = None,
     base: Path | None = None,
     networks: Mapping[str, Network] | None = None,
+    device: str = "cpu",
 ) -> list[Outcome]:
     """Verify a claim file, or claims.
 
@@ -76,6 +78,7 @@ def verify(
         progress: called with the claim's name and what is being done.
         base: folder that model paths are relative to; by default the file's own.
         networks: networks by the name they have in the claims, instead of loading `models`.
+        device: where bounds are computed, "cpu" or "cuda".
 
     Raises:
         InputError: claims that cannot be read or do not fit their networks, with all faults at once.
@@ -95,7 +98,18 @@ def verify(
         folder = certificates or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         return [
-            _outcome(claim, loaded, data, budget_s, memory, seed, folder, certificates is not None, progress)
+            _outcome(
+                claim,
+                loaded,
+                data,
+                budget_s,
+                memory,
+                seed,
+                folder,
+                certificates is not None,
+                progress,
+                device,
+            )
             for claim in todo
         ]
 
@@ -121,6 +135,7 @@ def _outcome(
     folder: Path,
     keep: bool,
     progress: Progress | None,
+    device: str,
 ) -> Outcome:
     start = time.monotonic()
     log: list[str] = []
@@ -133,7 +148,7 @@ def _outcome(
     networks = {name: loaded.network(claim, name) for name in claim.networks}
     runs = loaded.runs(claim)
     task = _Task(
-        claim, networks, runs, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report
+        claim, networks, runs, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report, device
     )
     obligation = bind(claim, graphs) if graphs is not None else None
     explained = _with_lemmas(task, log) if obligation is not None and claim.lemmas else None
@@ -194,6 +209,7 @@ def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdic
         task.deadline,
         task.memory,
         task.seed,
+        device=task.device,
         report=task.report,
     )
     task.report(falsify.NAME)
