@@ -1,7 +1,8 @@
 """The law L(N) against messages that are really encoded: random subsets of N data, parts at first use.
 
-For each zoo model and explanation, subsets of N = 1, 10, 100 and all n data are encoded with the codes that the
-law names at that N. Prints the mean ideal length, its standard error, the mean of the real ANS stream, and L(N).
+For each zoo model and explanation, subsets of N = 1, 10, 100 and all n data are encoded with the codes
+that the law names at that N. Prints the mean ideal length, its standard error, the mean of the real ANS
+stream, and L(N).
 
 Run: python benchmarks/law_against_messages.py
 """
@@ -72,7 +73,7 @@ def report(N: int, law: float, lengths: np.ndarray) -> None:
 
 
 def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints) -> tuple[float, float]:
-    """Ideal and real length of a message about some data, with the codes that the law names at their number."""
+    """Ideal and real length of a message about some data, with the codes that the law names."""
     point, sender = law.at(len(active)), Sender()
     on.natural(sender, np.array([sent.precision]), 1)
     sender.uniform(np.array([0]), 8, 1)  # which code of the support
