@@ -17,19 +17,19 @@ from torch import Tensor
 
 from . import wire as on
 from .grid import quantise, restore
-from .keyed import Sharing, keyed, shortest_sharing
 from .message import Code
 from .parts import Grid, SentParts, known_range
+from .residual import cells
 from .site import Channel, predict
 from .streams import Frozen
 from .support import shortest_support
-from .tally import Histogram, Ints, Usage
+from .tally import Ints, Usage
 from .transmit import stream, stream_code, support
+from .transmit_keyed import placed, shared
 from .wire import BitstreamError, Receiver, Sender, Wire
 
 MAGIC = b"ASSAY\x01\x00\x00"
 SUPPORTS = ("constant", "free", "enumerative", "per-part", "frequencies")
-SHARINGS = ("pooled", "classes", "separate")
 MOST_CELLS = 2**31
 
 
@@ -50,14 +50,8 @@ class SiteMessage:
 
     def target(self) -> Tensor:
         """The receiver's integers [rows, d] of the target."""
-        tables = {grid.name: grid for grid in self.grids}
-        bias = torch.from_numpy(tables["bias"].integers[0]).double() * 2.0 ** tables["bias"].exponent
-        rows, scale = None, self.step
-        if not self.identity:
-            rows = torch.from_numpy(tables["rows"].integers).double()
-            scale = self.step * 2.0 ** tables["rows"].exponent
-        wanted = quantise(predict(self.code, rows, scale, bias), self.delta)
-        return wanted + torch.from_numpy(self.residual)
+        predicted = _prediction(self.code, self.grids, self.step, self.identity)
+        return quantise(predicted, self.delta) + torch.from_numpy(self.residual)
 
     def values(self) -> Tensor:
         """The receiver's activations [rows, d], on the grid."""
@@ -139,13 +133,23 @@ def _protocol(
         raise BitstreamError(f"a precision of {precision} bits")
     active = _support(wire, told, rows, parts)
     row, part = active.nonzero()
-    value = _shared(wire, part, None if told is None else told.code.value.cpu().numpy(), parts)
+    value = shared(wire, part, None if told is None else told.code.value.cpu().numpy(), parts)
     used = np.append(active.any(0), True)
     grids = _parts(wire, sent, used, precision, identity, width)
-    keys = np.tile(np.arange(width), rows)
-    residual = _shared(wire, keys, None if told is None else told.residual.ravel(), width)
     code = Code(torch.from_numpy(row), torch.from_numpy(part), torch.from_numpy(value), rows, parts)
-    return SiteMessage(delta, step, precision, identity, code, grids, residual.reshape(rows, width))
+    place = cells(_prediction(code, grids, step, identity), delta).numpy()
+    residual = placed(wire, place, None if told is None else told.residual)
+    return SiteMessage(delta, step, precision, identity, code, grids, residual)
+
+
+def _prediction(code: Code, grids: tuple[Grid, ...], step: float, identity: bool) -> Tensor:
+    """x̂ [rows, d] as both ends compute it."""
+    tables = {grid.name: grid for grid in grids}
+    bias = torch.from_numpy(tables["bias"].integers[0]).double() * 2.0 ** tables["bias"].exponent
+    if identity:
+        return predict(code, None, step, bias)
+    rows = torch.from_numpy(tables["rows"].integers).double()
+    return predict(code, rows, step * 2.0 ** tables["rows"].exponent, bias)
 
 
 def _sizes(wire: Wire, told: SiteMessage | None, most_cells: int) -> tuple[int, int, int]:
@@ -179,40 +183,6 @@ def _support(wire: Wire, told: SiteMessage | None, rows: int, parts: int) -> Int
     if chosen >= len(SUPPORTS):
         raise BitstreamError("an unknown code of the support")
     return support(wire, active, SUPPORTS[chosen], rows, parts)
-
-
-def _shared(wire: Wire, keys: Ints, symbols: Ints | None, count: int) -> Ints:
-    """A keyed stream: how codes are shared, the codes, then each group's symbols in order."""
-    way: Sharing | None = None
-    if symbols is not None:
-        way = shortest_sharing(keyed(keys, symbols) if len(symbols) else Histogram(), count)
-    index = None if way is None else np.array([SHARINGS.index(way.name)])
-    chosen = int(wire.uniform(index, 8, 1)[0])
-    if chosen >= len(SHARINGS):
-        raise BitstreamError("an unknown sharing of codes")
-    code_of = _owners(wire, SHARINGS[chosen], None if way is None else way.code_of, count)
-    owner = code_of[keys] if len(keys) else keys
-    received = np.zeros(len(keys), dtype=np.int64)
-    groups = range(int(code_of.max(initial=0)) + 1)
-    codes = [stream_code(wire, None if way is None else way.codes[g]) for g in groups]
-    for g in groups:
-        mine = np.nonzero(owner == g)[0]
-        received[mine] = stream(wire, None if symbols is None else symbols[mine], mine.size, codes[g])
-    return received
-
-
-def _owners(wire: Wire, name: str, code_of: Ints | None, count: int) -> Ints:
-    from .streams import shortest
-
-    if name == "pooled":
-        return np.zeros(count, dtype=np.int64)
-    if name == "separate":
-        return np.arange(count)
-    code = stream_code(wire, None if code_of is None else shortest(Histogram.of(code_of)))
-    told = stream(wire, code_of, count, code)
-    if told.size and not 0 <= int(told.min()) <= int(told.max()) < max(count, 1):
-        raise BitstreamError("a class that does not exist")
-    return told
 
 
 def _parts(

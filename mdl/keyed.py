@@ -2,13 +2,15 @@
 
 One tally counts the pairs (key, symbol). Its length is the shortest of three ways to share codes: one
 for all (``pooled``), one per class of keys with like spread (``classes``; the class of each key is sent),
-one per key (``separate``). The choice is paid.
+one per key (``separate``). The choice is paid. Where the receiver knows a context of every symbol, keys are
+key · contexts + context, and each class has a code for each context.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from .tally import Histogram, Ints
 
 WIDTH = 2**33  # a symbol lies within ±WIDTH/2, a key below 2^30
 MOST_SEPARATE = 256
+DENSE_CELLS = 2**16  # so many counters are cheaper than sorting, however few the symbols
 
 
 class SymbolError(ValueError):
@@ -36,7 +39,19 @@ def keyed(keys: object, symbols: object) -> Histogram:
     """The tally of pairs; empty input gives the empty tally."""
     if not len(symbols):  # type: ignore[arg-type]
         return Histogram()
+    low, high = int(symbols.min()), int(symbols.max())  # type: ignore[attr-defined]
+    cells = (int(keys.max()) + 1) * (high - low + 1)  # type: ignore[attr-defined]
+    if hasattr(symbols, "bincount") and cells <= max(DENSE_CELLS, 2 * len(symbols)):  # type: ignore[arg-type]
+        return _counted(keys, symbols, low, high)
     return Histogram.of(pair(keys, symbols))
+
+
+def _counted(keys: Any, symbols: Any, low: int, high: int) -> Histogram:
+    """The same tally for torch tensors, by counting instead of sorting."""
+    span = high - low + 1
+    counts = (keys * span + (symbols - low)).bincount().cpu().numpy()
+    seen = counts.nonzero()[0]
+    return Histogram(np.asarray(pair(seen // span, seen % span + low), dtype=np.int64), counts[seen])
 
 
 def split(tally: Histogram) -> tuple[Ints, Ints]:
@@ -56,12 +71,18 @@ def _merge(symbols: Ints, counts: Ints) -> Histogram:
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """A way to code a keyed stream: which code each key uses, and what telling that costs."""
+    """A way to code a keyed stream: which code each key uses, and what telling that costs.
+
+    ``code_of`` [keys] is the class of each key; class g in context c uses ``codes[g · contexts + c]``.
+    ``view`` turns a tally that knows more into the one that these codes are about.
+    """
 
     name: str
     header: float
-    code_of: Ints  # key -> index into codes
+    code_of: Ints
     codes: tuple[StreamCode, ...]
+    contexts: int = 1
+    view: Callable[[Histogram], Histogram] | None = None
 
     @property
     def label(self) -> str:
@@ -70,18 +91,25 @@ class Sharing:
 
     def bits(self, tally: Histogram) -> float:
         """Payload bits of a keyed tally."""
+        tally = self.view(tally) if self.view else tally
         keys, symbols = split(tally)
-        owner = self.code_of[keys] if keys.size else keys
+        owner = group_of(keys, self.code_of, self.contexts)
         groups = (_merge(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes)))
         return sum(code.bits(group) for code, group in zip(self.codes, groups, strict=True))
 
 
-def rough_bits(tally: Histogram, keys: int) -> float:
+def group_of(keys: Ints, code_of: Ints, contexts: int) -> Ints:
+    """Which code every entry with these keys uses."""
+    return code_of[keys // contexts] * contexts + keys % contexts if keys.size else keys
+
+
+def rough_bits(tally: Histogram, keys: int, contexts: int = 1) -> float:
     """A quick length for choosing steps: KT within classes of like spread, headers left out."""
     if not tally.symbols.size:
         return 0.0
     owner, symbols = split(tally)
-    group = _classes(owner, symbols, tally.counts, keys)[owner]
+    classes = _classes(owner // contexts, symbols, tally.counts, keys)
+    group = group_of(owner, classes, contexts)
     total = 0.0
     for g in np.unique(group):
         mine = _merge(symbols[group == g], tally.counts[group == g])
@@ -99,16 +127,16 @@ def linear_sharings(tally: Histogram, keys: int) -> Iterator[Sharing]:
             yield Sharing("pooled", header, np.zeros(keys, dtype=np.int64), (code,))
 
 
-def sharings(tally: Histogram, keys: int, frozen: bool = False) -> Iterator[Sharing]:
-    """The ways to share codes among so many keys."""
+def sharings(tally: Histogram, keys: int, frozen: bool = False, contexts: int = 1) -> Iterator[Sharing]:
+    """The ways to share codes among so many keys, each in so many contexts."""
     owner, symbols = split(tally)
-    yield _sharing("pooled", tally, np.zeros(keys, dtype=np.int64), 0.0, frozen)
-    classes = _classes(owner, symbols, tally.counts, keys)
+    yield _sharing("pooled", tally, np.zeros(keys, dtype=np.int64), 0.0, frozen, contexts)
+    classes = _classes(owner // contexts, symbols, tally.counts, keys)
     if len(np.unique(classes)) > 1:
         told = Histogram.of(classes)
         code = shortest(told)
-        yield _sharing("classes", tally, classes, code.header + code.bits(told), frozen)
-    if 1 < keys <= MOST_SEPARATE:
+        yield _sharing("classes", tally, classes, code.header + code.bits(told), frozen, contexts)
+    if contexts == 1 and 1 < keys <= MOST_SEPARATE:
         yield _sharing("separate", tally, np.arange(keys), 0.0, frozen)
 
 
@@ -120,15 +148,17 @@ def _classes(owner: Ints, symbols: Ints, counts: Ints, keys: int) -> Ints:
     return np.unique(level, return_inverse=True)[1].astype(np.int64)
 
 
-def _sharing(name: str, tally: Histogram, code_of: Ints, told: float, frozen: bool) -> Sharing:
+def _sharing(
+    name: str, tally: Histogram, code_of: Ints, told: float, frozen: bool, contexts: int = 1
+) -> Sharing:
     owner, symbols = split(tally)
-    group = code_of[owner] if owner.size else owner
+    group = group_of(owner, code_of, contexts)
     codes = tuple(
         shortest(_merge(symbols[group == g], tally.counts[group == g]), frozen=frozen)
-        for g in range(int(code_of.max(initial=0)) + 1)
+        for g in range((int(code_of.max(initial=0)) + 1) * contexts)
     )
     header = CHOICE_BITS + told + sum(code.header for code in codes)
-    return Sharing(name, header, code_of, codes)
+    return Sharing(name, header, code_of, codes, contexts)
 
 
 def shortest_sharing(tally: Histogram, keys: int, frozen: bool = False) -> Sharing:

@@ -6,6 +6,7 @@ knows nothing (target ``activations``) or the network after the site (target ``o
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from .grid import EXACT, GridError, quantise
 from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .parts import Parts, PartTensor, SentParts, one_part, send_parts
+from .residual import cells
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
 
@@ -63,10 +65,22 @@ class Channel:
         self.rows = self.rows.to(device) if self.rows is not None else None
         return self
 
+    def stepped(self, half_octaves: int) -> Channel:
+        """The same dictionary with another step of the values."""
+        other = copy.copy(self)
+        other.knobs = Knobs(self.knobs.precision, half_octaves)
+        other.step = self.delta * 2.0 ** (half_octaves / 2)
+        other.scale = self.scale / self.step * other.step
+        return other
+
     def integers(self, x: Tensor) -> Code:
         """Quantised coefficients of x [rows, d]; those that round to zero are not active."""
         code = self.explanation.code(x)
         check_code(code, self.parts, len(x))
+        return self.rounded(code)
+
+    def rounded(self, code: Code) -> Code:
+        """The integers of coefficients that are known already."""
         value = quantise(code.value.double() * self.norm[code.part], self.step)
         rounded = Code(code.row, code.part, value, code.rows, code.parts)
         return rounded.keep(value != 0)
@@ -132,7 +146,7 @@ def tally_rows(
 ) -> SiteTally:
     """Send one chunk of rows, check that it arrives, and tally it."""
     code = channel.integers(x)
-    usage = _usage(code)
+    usage = usage_of(code)
     values = keyed(code.part, code.value)
     predicted = channel.predict(code)
     if downstream is not None:
@@ -141,10 +155,11 @@ def tally_rows(
     residual = channel.residual(x, code)
     if not torch.equal(_receive_backwards(channel, code, residual), wanted):
         raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
-    return SiteTally(usage, values, residuals(residual, wanted))
+    return SiteTally(usage, values, residuals(residual, wanted, cells(predicted, channel.delta)))
 
 
-def _usage(code: Code) -> Usage:
+def usage_of(code: Code) -> Usage:
+    """Which parts a code uses, and how many on each row."""
     counts = torch.bincount(code.part, minlength=code.parts).cpu().numpy()
     return Usage(counts, code.rows, Histogram.of(torch.bincount(code.row, minlength=code.rows)))
 

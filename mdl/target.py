@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from .grid import quantise
-from .keyed import Sharing, keyed, linear_sharings, rough_bits, shortest_sharing
+from .keyed import Sharing, keyed, rough_bits
 from .law import Rate
 from .ledger import Line
 from .lengths import Floats, kt_bernoulli
+from .residual import CELLS, DISTANCES, cells, folded, linear_residuals, plain, shortest_residuals
 from .tally import Histogram
 
 
@@ -56,9 +57,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ResidualTally:
-    """Residuals by coordinate, and the integer moments behind the fraction of variance unexplained."""
+    """Residuals by coordinate and by the fraction of the prediction (:mod:`residual`), and the integer
+    moments behind the fraction of variance unexplained."""
 
-    residuals: Histogram
+    placed: Histogram
     width: int
     rows: int
     square_error: int
@@ -68,7 +70,7 @@ class ResidualTally:
     def __add__(self, other: CorrectionTally) -> ResidualTally:
         assert isinstance(other, ResidualTally)
         return ResidualTally(
-            self.residuals + other.residuals,
+            self.placed + other.placed,
             self.width,
             self.rows + other.rows,
             self.square_error + other.square_error,
@@ -83,29 +85,35 @@ class ResidualTally:
         return self.square_error / variance if variance > 0 else math.nan
 
     @cached_property
+    def residuals(self) -> Histogram:
+        """Residuals by coordinate alone."""
+        return plain(self.placed)
+
+    @cached_property
     def _linear(self) -> list[Sharing]:
-        return list(linear_sharings(self.residuals, self.width))
+        return list(linear_residuals(self.placed, self.width))
 
     @property
     def rough(self) -> float:
         """A quick length, for choosing steps."""
-        return rough_bits(self.residuals, self.width)
+        by_fraction = rough_bits(folded(self.placed), self.width, DISTANCES)
+        return min(rough_bits(self.residuals, self.width), by_fraction)
 
     def lines(self) -> list[Line]:
         """One line: the residual under the shortest sharing of stream codes."""
-        way = shortest_sharing(self.residuals, self.width)
-        bits = way.header + way.bits(self.residuals)
+        way = shortest_residuals(self.placed, self.width)
+        bits = way.header + way.bits(self.placed)
         return [Line("residual", "correction", way.label, bits, way.header)]
 
     def rates(self, data: int) -> dict[str, tuple[Rate, ...]]:
         """Frozen codes: linear in the data."""
-        ways = ((w.label, w.header, w.bits(self.residuals) / data) for w in self._linear)
+        ways = ((w.label, w.header, w.bits(self.placed) / data) for w in self._linear)
         return {"residual": tuple(Rate(*way) for way in ways)}
 
     def shares(self, blocks: list[CorrectionTally]) -> Floats:
         """Bits of each block under the frozen code of all."""
-        way = min(self._linear, key=lambda w: w.header + w.bits(self.residuals))
-        return np.array([way.bits(b.residuals) for b in blocks if isinstance(b, ResidualTally)])
+        way = min(self._linear, key=lambda w: w.header + w.bits(self.placed))
+        return np.array([way.bits(b.placed) for b in blocks if isinstance(b, ResidualTally)])
 
 
 @dataclass(frozen=True)
@@ -117,13 +125,14 @@ class GridTarget:
     def compare(self, predicted: Tensor, truth: Tensor) -> ResidualTally:
         """``predicted`` and ``truth`` [rows, d], real numbers."""
         wanted = quantise(truth, self.delta).flatten(0, -2)
-        return residuals(wanted - quantise(predicted, self.delta).flatten(0, -2), wanted)
+        residual = wanted - quantise(predicted, self.delta).flatten(0, -2)
+        return residuals(residual, wanted, cells(predicted, self.delta).flatten(0, -2))
 
 
-def residuals(residual: Tensor, wanted: Tensor) -> ResidualTally:
-    """The tally of integer residuals [rows, d] of wanted integers [rows, d]."""
+def residuals(residual: Tensor, wanted: Tensor, cell: Tensor) -> ResidualTally:
+    """The tally of integer residuals of wanted integers, with the cells of the predictions; all [rows, d]."""
     rows, width = residual.shape
-    keys = torch.arange(width, device=residual.device).expand(rows, width)
+    keys = torch.arange(width, device=residual.device) * CELLS + cell
     sums = [int(s) for s in wanted.sum(0).cpu()]
     square = (residual.double() ** 2).sum(0).cpu(), (wanted.double() ** 2).sum(0).cpu()
     error, power = (int(sum(map(int, s.tolist()))) for s in square)

@@ -17,8 +17,8 @@ from assay.mdl import (
     score_site,
     site,
 )
-from assay.mdl.keyed import linear_sharings
 from assay.mdl.parts import send_parts
+from assay.mdl.residual import linear_residuals
 from assay.models import zoo
 
 from .conftest import Neurons, Table
@@ -70,8 +70,8 @@ def test_linear_codes_priced_datum_by_datum_average_to_the_law(N):
     restored = send_parts(explanation.parts(), 8).restored
     told = explanation.predict(restored, problem.inputs, explanation.active(restored, problem.inputs))
     compare = problem.target.compare
-    each = [compare(told[i : i + 1], problem.outputs[i : i + 1]).residuals for i in range(300)]
-    ways = list(linear_sharings(compare(told, problem.outputs).residuals, 5))
+    each = [compare(told[i : i + 1], problem.outputs[i : i + 1]).placed for i in range(300)]
+    ways = list(linear_residuals(compare(told, problem.outputs).placed, 5))
     rng = np.random.default_rng(N)
     assert len(ways) == len(score.law.rates["residual"])
     for way, rate in zip(ways, score.law.rates["residual"], strict=True):
