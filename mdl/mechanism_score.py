@@ -84,14 +84,24 @@ class _Sending:
         x = self.problem.inputs[rows]
         told = self._told(x)
         predicted = self._receive(self.sent.restored, x, told)
-        again = rows.start == 0 and self._receive(dict(self.sent.restored), x.clone(), told.clone())
-        if isinstance(again, Tensor) and not torch.equal(predicted, again):
-            raise DoesNotDecode(f"{self.explanation.name}: the same message was received in two ways")
+        if rows.start == 0:
+            self._check_delivery(x, told, predicted)
         correction = self.problem.target.compare(predicted, self.problem.outputs[rows])
         active = told != 0
         return MechanismTally(
             Usage.of(active.any(1)), Usage.of(active.flatten(0, 1)), self._values(told), correction
         )
+
+    def _check_delivery(self, x: Tensor, told: Tensor, predicted: Tensor) -> None:
+        """The message, and nothing but the message, must make the prediction."""
+        name, restored = self.explanation.name, self.sent.restored
+        if not torch.equal(predicted, self._receive(dict(restored), x.clone(), told.clone())):
+            raise DoesNotDecode(f"{name}: the same message was received in two ways")
+        if not self.sent.numbers.any() or torch.equal(predicted, predicted[:1].expand_as(predicted)):
+            return
+        blank = {key: v if v.dtype == torch.bool else torch.zeros_like(v) for key, v in restored.items()}
+        if torch.equal(predicted, self._receive(blank, x, told)):
+            raise DoesNotDecode(f"{name}: predictions are the same when the parts arrive as zeros")
 
     def _told(self, x: Tensor) -> Tensor:
         """Active parts, or integer coefficients: [data, positions, parts]."""

@@ -181,6 +181,18 @@ def test_a_mechanism_with_hidden_state_is_refused(cheat, table, problem):
         score_mechanism(cheat(table.W), problem, precision=8)
 
 
+class Owner(Table):
+    """Predicts with the model's own weights, whatever arrived."""
+
+    def predict(self, restored, x, active):
+        return (x * active[:, 0]) @ self.W
+
+
+def test_a_mechanism_that_keeps_the_weights_to_itself_is_refused(table, problem):
+    with pytest.raises(DoesNotDecode, match="arrive as zeros"):
+        score_mechanism(Owner(table.W), problem, precision=8)
+
+
 class Sparse:
     """A dictionary with the codes that were planted."""
 
