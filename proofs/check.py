@@ -419,6 +419,8 @@ class Box:
                 up, down = (high << SLOPE) // (high - low), one if high > -low else 0
                 lines.append((down, up, -(-max(-up * low, (one - up) * high) >> SLOPE)))
             self.lines[step] = lines
+        if not slopes:
+            return self.lines[step]
         found = enumerate(self.lines[step])  # the intercept is positive for unstable ReLUs, and only for them
         return [(slopes.get((step, i), a) if t else a, s, t) for i, (a, s, t) in found]
 
