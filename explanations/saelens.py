@@ -17,6 +17,7 @@ from torch import Tensor
 from .errors import ExplanationError
 from .sae import SAE
 
+LAYOUT = "6.54.0"  # the release whose folders these are; older layouts keep hook_name elsewhere
 ARCHITECTURES = {"standard": "standard", "topk": "topk", "jumprelu": "jumprelu"}
 
 
@@ -69,7 +70,7 @@ def save_saelens(sae: SAE, folder: Path | str) -> None:
         "apply_b_dec_to_input": sae.subtract_b_dec,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": {"hook_name": sae.site, **sae.about},
+        "metadata": {"sae_lens_version": LAYOUT, "hook_name": sae.site, **sae.about},
     }
     (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
 
