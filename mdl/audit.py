@@ -14,6 +14,7 @@ from .message import DoesNotDecode, SiteExplanation
 from .score import Score
 from .site import Channel, Knobs, chunks
 from .site_score import SiteProblem
+from .support import shortest_support
 from .tally import Ints
 
 Checks = dict[str, float | int | str | bool]
@@ -30,7 +31,7 @@ def bitstream(explanation: SiteExplanation, problem: SiteProblem, score: Score) 
     """The real message whose length the score states."""
     channel = channel_of(explanation, problem, score)
     rows = [where for _, where in chunks(len(problem.x), problem.positions, 1)]
-    return encode(message(channel, problem.x, rows), channel.sent)
+    return encode(message(channel, problem.x, rows, shortest_support(score.usage)), channel.sent)
 
 
 def audit_site(explanation: SiteExplanation, problem: SiteProblem, score: Score) -> Checks:

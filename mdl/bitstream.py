@@ -20,16 +20,16 @@ from .grid import quantise, restore
 from .message import Code
 from .parts import Grid, SentParts, known_range
 from .residual import cells
-from .site import Channel, predict
+from .site import Channel, predict, usage_of
 from .streams import Frozen
-from .support import shortest_support
-from .tally import Ints, Usage
-from .transmit import stream, stream_code, support
+from .support import SupportCost, shortest_support
+from .tally import Ints
+from .transmit import stream, stream_code
 from .transmit_keyed import placed, shared
+from .transmit_support import support
 from .wire import BitstreamError, Receiver, Sender, Wire
 
 MAGIC = b"ASSAY\x01\x00\x00"
-SUPPORTS = ("constant", "free", "enumerative", "per-part", "frequencies")
 MOST_CELLS = 2**31
 
 
@@ -38,6 +38,7 @@ class SiteMessage:
     """All integers of a message about a site: what :func:`encode` writes and :func:`decode` reads.
 
     ``delta`` and ``step`` are the grids of the target and of the coefficients; ``residual`` [rows, d].
+    ``support`` is the sender's code of the active sets; a receiver has no use for it.
     """
 
     delta: float
@@ -47,6 +48,7 @@ class SiteMessage:
     code: Code
     grids: tuple[Grid, ...]
     residual: Ints
+    support: SupportCost | None = None
 
     def target(self) -> Tensor:
         """The receiver's integers [rows, d] of the target."""
@@ -58,8 +60,10 @@ class SiteMessage:
         return restore(self.target(), self.delta)
 
 
-def message(channel: Channel, x: Tensor, chunks: Sequence[slice]) -> SiteMessage:
-    """What a channel sends about activations [rows, d], chunk by chunk."""
+def message(
+    channel: Channel, x: Tensor, chunks: Sequence[slice], support: SupportCost | None = None
+) -> SiteMessage:
+    """What a channel sends about activations [rows, d], chunk by chunk; ``support`` codes the active sets."""
     codes = [channel.integers(x[rows]) for rows in chunks]
     residual = torch.cat([channel.residual(x[rows], code) for rows, code in zip(chunks, codes, strict=True)])
     joined = Code(
@@ -78,6 +82,7 @@ def message(channel: Channel, x: Tensor, chunks: Sequence[slice]) -> SiteMessage
         joined,
         sent.grids,
         residual.cpu().numpy(),
+        support,
     )
 
 
@@ -173,16 +178,11 @@ def _float(wire: Wire, number: float | None) -> float:
 
 
 def _support(wire: Wire, told: SiteMessage | None, rows: int, parts: int) -> Ints:
-    active, index = None, None
-    if told is not None:
-        active = np.zeros((rows, parts), dtype=np.int64)
-        active[told.code.row.cpu().numpy(), told.code.part.cpu().numpy()] = 1
-        name = shortest_support(Usage.of(active.astype(bool))).name
-        index = np.array([SUPPORTS.index(name)])
-    chosen = int(wire.uniform(index, 8, 1)[0])
-    if chosen >= len(SUPPORTS):
-        raise BitstreamError("an unknown code of the support")
-    return support(wire, active, SUPPORTS[chosen], rows, parts)
+    if told is None:
+        return support(wire, None, None, rows, parts)
+    active = np.zeros((rows, parts), dtype=np.int64)
+    active[told.code.row.cpu().numpy(), told.code.part.cpu().numpy()] = 1
+    return support(wire, active, told.support or shortest_support(usage_of(told.code)), rows, parts)
 
 
 def _parts(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .grid import quantise, restore
+from .joint import FEW_PARTS, Together
 from .keyed import keyed, linear_sharings, shortest_sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
@@ -88,8 +89,9 @@ class _Sending:
             self._check_delivery(x, told, predicted)
         correction = self.problem.target.compare(predicted, self.problem.outputs[rows])
         active = told != 0
+        together = Together(active.shape[1], 1 < active.shape[2] <= FEW_PARTS)
         return MechanismTally(
-            Usage.of(active.any(1)), Usage.of(active.flatten(0, 1)), self._values(told), correction
+            Usage.of(active.any(1)), together.usage(active.flatten(0, 1)), self._values(told), correction
         )
 
     def _check_delivery(self, x: Tensor, told: Tensor, predicted: Tensor) -> None:

@@ -1,9 +1,9 @@
 """What a prediction's place between two grid points says about the residual.
 
 A prediction x̂ on the grid of step delta leaves the fraction f = x̂/delta − round(x̂/delta), which the
-receiver knows as well. Near f = 1/2 the target is nearly as often the next integer up; near f = 0 hardly ever.
-So the residual r may have a code for each of four distances |f|, and −r stands for r where f < 0 (the mirror
-image). Without it, a basis that is not aligned with the grid (a rotation, say) pays for that.
+receiver knows as well. Near f = 1/2 the target is nearly as often the next integer up; near f = 0 hardly
+ever. So the residual r may have a code for each of four distances |f|, and −r stands for r where f < 0 (the
+mirror image). Without it, a basis that is not aligned with the grid (a rotation, say) pays for that.
 
 A tally of residuals counts the pairs (coordinate · 8 + cell, residual); cell = 4 [f < 0] + distance.
 """

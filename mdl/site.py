@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .grid import EXACT, GridError, quantise
+from .joint import Together
 from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .parts import Parts, PartTensor, SentParts, one_part, send_parts
@@ -142,11 +143,16 @@ Downstream = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 
 
 def tally_rows(
-    channel: Channel, x: Tensor, where: slice, target: Target, downstream: Downstream | None
+    channel: Channel,
+    x: Tensor,
+    where: slice,
+    target: Target,
+    downstream: Downstream | None,
+    together: Together | None = None,
 ) -> SiteTally:
-    """Send one chunk of rows, check that it arrives, and tally it."""
+    """Send one chunk of rows, check that it arrives, and tally it, with what parts do ``together``."""
     code = channel.integers(x)
-    usage = usage_of(code)
+    usage = usage_of(code, together)
     values = keyed(code.part, code.value)
     predicted = channel.predict(code)
     if downstream is not None:
@@ -158,10 +164,12 @@ def tally_rows(
     return SiteTally(usage, values, residuals(residual, wanted, cells(predicted, channel.delta)))
 
 
-def usage_of(code: Code) -> Usage:
-    """Which parts a code uses, and how many on each row."""
+def usage_of(code: Code, together: Together | None = None) -> Usage:
+    """Which parts a code uses, how many on each row, and (if asked for) which go together."""
     counts = torch.bincount(code.part, minlength=code.parts).cpu().numpy()
-    return Usage(counts, code.rows, Histogram.of(torch.bincount(code.row, minlength=code.rows)))
+    sizes = Histogram.of(torch.bincount(code.row, minlength=code.rows))
+    joint = together.tally(code.row, code.part, code.rows, code.parts) if together else None
+    return Usage(counts, code.rows, sizes, joint)
 
 
 def _receive_backwards(channel: Channel, code: Code, residual: Tensor) -> Tensor:

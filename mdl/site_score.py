@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from .joint import Together
 from .keyed import linear_sharings, rough_bits, shortest_sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
@@ -22,7 +23,7 @@ from .score import (
     support_rates,
     support_shares,
 )
-from .site import Channel, Downstream, Knobs, SiteTally, chunks, tally_rows
+from .site import Channel, Downstream, Knobs, SiteTally, chunks, tally_rows, usage_of
 from .support import shortest_support
 from .tally import merge
 from .target import Target
@@ -65,14 +66,22 @@ def score_site(
     """
     knobs = _calibrate(explanation, problem, precision, calibrate_rows)
     channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
-    per_block = _tally_blocks(channel, problem, progress)
+    together = _together(channel, problem, calibrate_rows)
+    per_block = _tally_blocks(channel, problem, together, progress)
     return _site_score(channel, problem, per_block)
 
 
-def _tally_blocks(channel: Channel, problem: SiteProblem, progress: Progress | None) -> list[SiteTally]:
+def _together(channel: Channel, problem: SiteProblem, rows: int) -> Together:
+    """Whether to count pairs of parts, judged by the first rows."""
+    return Together.worth_counting(problem.positions, usage_of(channel.integers(problem.x[:rows])))
+
+
+def _tally_blocks(
+    channel: Channel, problem: SiteProblem, together: Together, progress: Progress | None
+) -> list[SiteTally]:
     blocks: dict[int, list[SiteTally]] = {}
     for block, rows in chunks(len(problem.x), problem.positions, BLOCKS):
-        tally = tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream)
+        tally = tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream, together)
         blocks.setdefault(block, []).append(tally)
         if progress:
             progress(rows.stop, len(problem.x))

@@ -4,6 +4,8 @@
 - ``per-part``: one KT Bernoulli per part over all rows;
 - ``frequencies``: each part's count is sent first, then every row at those frequencies;
 - ``constant``: the same set on every row, sent once;
+- ``dependent`` and ``dependent frequencies``: the same two codes of each part given its parent's state, which
+  is another part on the row, or itself on the row before (:mod:`dependence`);
 - ``free``: per row log2 C(C, k) and Elias delta of k + 1: knows no frequency, so it is fair at N = 1.
 
 The set is coded, never an ordered list of indices (k log2 C bits).
@@ -12,10 +14,11 @@ The set is coded, never an ordered list of indices (k log2 C bits).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .dependence import Dependence, dependence
 from .lengths import elias_delta, kt_bernoulli, log2_binomial
 from .streams import CHOICE_BITS, shortest
 from .tally import Usage
@@ -23,12 +26,16 @@ from .tally import Usage
 
 @dataclass(frozen=True)
 class SupportCost:
-    """What the support costs: a header once, a mean per row; ``linear`` if fair for any number of rows."""
+    """What the support costs: a header once, a mean per row; ``linear`` if fair for any number of rows.
+
+    ``dependence`` holds the parents where the code has them.
+    """
 
     name: str
     header: float
     per_row: float
     linear: bool
+    dependence: Dependence | None = field(default=None, compare=False, repr=False)
 
     def bits(self, rows: int) -> float:
         """Bits of so many rows."""
@@ -50,6 +57,10 @@ def support_costs(usage: Usage) -> Iterator[SupportCost]:
     yield SupportCost("per-part", CHOICE_BITS, float(kt_bernoulli(usage.counts, usage.n).sum()) / n, False)
     told = float(elias_delta(usage.counts + 1).sum()) + float(elias_delta(n))
     yield SupportCost("frequencies", CHOICE_BITS + told, _entropy(usage), True)
+    if (tree := dependence(usage)) is not None:
+        header = CHOICE_BITS + tree.header
+        yield SupportCost("dependent", header, tree.adaptive / n, False, tree)
+        yield SupportCost("dependent frequencies", header + tree.told, tree.entropy / n, True, tree)
 
 
 def shortest_support(usage: Usage) -> SupportCost:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .joint import Joint
 
 Ints = NDArray[np.int64]
 AnyTally = TypeVar("AnyTally", "Histogram", "Usage")
@@ -67,12 +70,14 @@ class Usage:
     """Which parts were active, over ``n`` rows.
 
     ``counts[c]`` is k_c, the number of rows on which part c was active; ``sizes`` tallies how many parts
-    a row had. A row is a datum, or a position of a datum, as the one who tallies says.
+    a row had. A row is a datum, or a position of a datum, as the one who tallies says. ``joint`` is what
+    parts do together, where that was counted.
     """
 
     counts: Ints
     n: int
     sizes: Histogram
+    joint: Joint | None = None
 
     @classmethod
     def zero(cls, parts: int) -> Usage:
@@ -102,7 +107,15 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         if self.parts != other.parts:
             raise ValueError(f"tallies of {self.parts} and of {other.parts} parts do not add")
-        return Usage(self.counts + other.counts, self.n + other.n, self.sizes + other.sizes)
+        return Usage(
+            self.counts + other.counts, self.n + other.n, self.sizes + other.sizes, self._joined(other)
+        )
+
+    def _joined(self, other: Usage) -> Joint | None:
+        """The sum where both counted it; a tally of no rows knows all there is to know."""
+        if not (self.n and other.n):
+            return self.joint if self.n else other.joint
+        return None if self.joint is None or other.joint is None else self.joint + other.joint
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -110,6 +123,7 @@ class Usage:
             and self.n == other.n
             and np.array_equal(self.counts, other.counts)
             and self.sizes == other.sizes
+            and self.joint == other.joint
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Streams and supports on the wire, code by code as :mod:`streams` and :mod:`support` price them.
+"""Streams on the wire, code by code as :mod:`streams` prices them.
 
 Adaptive codes learn in blocks that grow by one part in forty: the probabilities of a block are the KT
 estimate from all blocks before it. That costs a few bits more than learning symbol by symbol, and runs at the
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import wire as on
-from .lengths import Floats
 from .streams import STEEPEST, Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
 from .tally import Histogram, Ints
 from .wire import BitstreamError, Wire
@@ -103,61 +102,4 @@ def _adaptive(wire: Wire, symbols: Ints | None, count: int, span: Range) -> Ints
     told = on.integer(wire, beyond, strays.size)
     received += span.lo
     received[strays] = np.where(told >= 0, told + span.hi + 1, told + span.lo)
-    return received
-
-
-def support(wire: Wire, active: Ints | None, name: str, rows: int, parts: int) -> Ints:
-    """Which parts are active: 0/1 [rows, parts], under a code of :mod:`support`."""
-    match name:
-        case "constant":
-            first = None if active is None else active[:1]
-            return np.repeat(_sized(wire, first, 1, parts), rows, axis=0)
-        case "free":
-            return _sized(wire, active, rows, parts)
-        case "enumerative":
-            from .streams import shortest
-
-            sizes = None if active is None else active.sum(1)
-            code = stream_code(wire, None if sizes is None else shortest(Histogram.of(sizes)))
-            return on.subsets(wire, active, stream(wire, sizes, rows, code), parts)
-        case "per-part":
-            return _per_part(wire, active, rows, parts)
-        case "frequencies":
-            return _frequencies(wire, active, rows, parts)
-    raise BitstreamError(f"unknown support code {name!r}")
-
-
-def _sized(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
-    sizes = on.natural(wire, None if active is None else active.sum(1) + 1, rows) - 1
-    return on.subsets(wire, active, _at_most(sizes, parts), parts)
-
-
-def _at_most(sizes: Ints, parts: int) -> Ints:
-    if sizes.size and int(sizes.max()) > parts:
-        raise BitstreamError(f"a row with {int(sizes.max())} of {parts} parts: the stream is damaged")
-    return sizes
-
-
-def _per_part(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
-    received = np.zeros((rows, parts), dtype=np.int64)
-    ones = np.full(parts, 0.5)
-    for block in blocks(rows):
-        size = block.stop - block.start
-        p: Floats = np.tile(ones / (block.start + 1), size)
-        given = None if active is None else active[block].ravel()
-        received[block] = wire.bernoulli(given, p).reshape(size, parts)
-        ones += received[block].sum(0)
-    return received
-
-
-def _frequencies(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
-    on.natural(wire, None if active is None else np.array([max(rows, 1)]), 1)
-    counts = on.natural(wire, None if active is None else active.sum(0) + 1, parts) - 1
-    p = _at_most(counts, rows) / max(rows, 1)
-    open_parts = np.nonzero((counts > 0) & (counts < rows))[0]
-    received = np.zeros((rows, parts), dtype=np.int64)
-    received[:, counts == rows] = 1
-    given = None if active is None else active[:, open_parts].ravel()
-    told = wire.bernoulli(given, np.tile(p[open_parts], rows))
-    received[:, open_parts] = told.reshape(rows, open_parts.size)
     return received
