@@ -7,7 +7,7 @@ belongs to. Parts are numbered 0..C−1; the owner C is the remainder, which is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,12 +202,41 @@ def _priced(
     """The frozen codes of the kept entries; a sparse way pays for the mask as well."""
     numbers = keep.sum(1)
     structure = _structure(keep) if sparse else np.zeros(len(flat))
-    symbols, where = _indexed(flat, known)
-    for code in candidates(_tally(flat[keep], known), known):
+    tally, price = _counted(flat, keep, known) if _few(flat, known) else _gathered(flat, keep, known)
+    for code in candidates(tally, known):
         if isinstance(code, Frozen):
-            price = code.prices(symbols)[where]
-            bits = price.sum(1) if keep.all() else np.where(keep, price, 0.0).sum(1)
-            yield _Slices(_named(code, sparse), told + code.header, structure + bits, numbers, code, sparse)
+            bits = structure + price(code)
+            yield _Slices(_named(code, sparse), told + code.header, bits, numbers, code, sparse)
+
+
+Price = Callable[[Frozen], Floats]
+
+
+def _few(flat: Ints, known: Range) -> bool:
+    """Whether counting the symbols of each slice takes less room than the slices themselves."""
+    return len(flat) * known.size <= flat.size
+
+
+def _counted(flat: Ints, keep: NDArray[np.bool_], known: Range) -> tuple[Histogram, Price]:
+    """Bits per slice from counts [slices, symbols]: one pass over the entries for all codes."""
+    cell = flat - known.lo + np.arange(len(flat))[:, None] * known.size
+    counts = np.bincount(cell.ravel() if keep.all() else cell[keep], minlength=len(flat) * known.size)
+    counts = counts.reshape(len(flat), known.size)
+    total = counts.sum(0)
+    seen = total.nonzero()[0]
+    compact = counts[:, seen].astype(np.float64)
+    return Histogram(seen + known.lo, total[seen]), lambda code: compact @ code.prices(seen + known.lo)
+
+
+def _gathered(flat: Ints, keep: NDArray[np.bool_], known: Range) -> tuple[Histogram, Price]:
+    """Bits per slice from the price of each entry."""
+    symbols, where = _indexed(flat, known)
+
+    def price(code: Frozen) -> Floats:
+        each = code.prices(symbols)[where]
+        return np.asarray(each.sum(1) if keep.all() else np.where(keep, each, 0.0).sum(1))
+
+    return _tally(flat[keep], known), price
 
 
 def _named(code: Frozen, sparse: bool) -> str:
