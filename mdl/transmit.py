@@ -20,11 +20,11 @@ FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta",
 GROWTH = 40
 
 
-def blocks(count: int) -> Iterator[slice]:
-    """Consecutive stretches: one symbol, then ever longer ones."""
+def blocks(count: int, growth: int = GROWTH) -> Iterator[slice]:
+    """Consecutive stretches: one symbol, then ever longer ones, by one part in ``growth``."""
     start = 0
     while start < count:
-        stop = min(count, start + 1 + start // GROWTH)
+        stop = min(count, start + 1 + start // growth)
         yield slice(start, stop)
         start = stop
 

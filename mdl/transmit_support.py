@@ -20,6 +20,7 @@ SUPPORTS = (
     "constant", "free", "enumerative", "per-part", "frequencies", "dependent", "dependent frequencies",
     "unused",
 )  # fmt: skip
+DATA_GROWTH = 10  # positions of a datum may differ in kind, so the counts are brought up to date after each
 
 
 def support(wire: Wire, active: Ints | None, cost: SupportCost | None, rows: int, parts: int) -> Ints:
@@ -119,22 +120,20 @@ def _levels(parent: Ints) -> list[Ints]:
 
 @dataclass
 class _Tree:
-    """Rows under known parents, all first positions of the data before all second ones, and so on."""
+    """Rows under known parents."""
 
     parent: Ints
     positions: int
     rows: int
 
-    def stretches(self) -> Iterator[tuple[Ints, int]]:
-        """Rows that are sent together, and how many were sent before them; none follows another's datum."""
-        place = np.arange(self.rows) % self.positions
-        order = np.argsort(place, kind="stable")
-        turns = np.searchsorted(place[order], np.arange(1, self.positions))
-        for block in blocks(self.rows):
-            inside = turns[(turns > block.start) & (turns < block.stop)]
-            for stretch in np.split(np.arange(block.start, block.stop), inside - block.start):
-                if stretch.size:
-                    yield order[stretch], int(stretch[0])
+    def stretches(self) -> Iterator[Ints]:
+        """Rows that are sent together: of some data all first positions, then all second ones, and so on."""
+        data = -(-self.rows // self.positions)
+        for block in blocks(data, DATA_GROWTH):
+            firsts = np.arange(block.start, block.stop) * self.positions
+            for place in range(min(self.positions, self.rows)):
+                rows = firsts + place
+                yield rows[rows < self.rows]
 
     def context(self, received: Ints, rows: Ints, parts: Ints) -> Ints:
         """0/1 [rows, parts]: whether the parent of each is active."""
@@ -158,7 +157,7 @@ class _Tree:
         received = np.zeros((self.rows, self.parent.size), dtype=np.int64)
         ones, seen = np.full((self.parent.size, 2), 0.5), np.ones((self.parent.size, 2))
         levels = _levels(self.parent)
-        for rows, _ in self.stretches():
+        for rows in self.stretches():
             p = ones / seen
             for parts in levels:
                 state = self.rows_of(wire, active, received, rows, parts, p[parts])
@@ -174,7 +173,7 @@ class _Tree:
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.nan_to_num(ones / seen)
         received = np.zeros((self.rows, self.parent.size), dtype=np.int64)
-        for rows, _ in self.stretches():
+        for rows in self.stretches():
             for parts in _levels(self.parent):
                 self.rows_of(wire, active, received, rows, parts, p[parts])
         return received
