@@ -54,7 +54,7 @@ def bars(rows: Sequence[Row], unit: str) -> Markup:
     for i, row in enumerate(rows):
         marks += _bar(row, left, top + ROW * i, scale, unit)
     label = f"Bits per {unit} of each explanation, by section"
-    return _svg(height, label, marks)
+    return svg(height, label, marks)
 
 
 def _legend(left: float) -> str:
@@ -68,7 +68,7 @@ def _legend(left: float) -> str:
 
 def _bar(row: Row, left: float, y: float, scale: float, unit: str) -> list[str]:
     middle = y + ROW / 2
-    marks = [f'<text class="name" x="{left - 12}" y="{middle + 4}">{escape(_short(row.name, 30))}</text>']
+    marks = [f'<text class="name" x="{left - 12}" y="{middle + 4}">{escape(short(row.name, 30))}</text>']
     if not math.isfinite(row.total):
         return [*marks, f'<text x="{left}" y="{middle + 4}">∞: it rules out an answer that occurs</text>']
     x = float(left)
@@ -95,7 +95,7 @@ def curves(names: Sequence[str], laws: Sequence[Law], unit: str) -> Markup:
     ends = spread([y.at(line[-1][1]) if line else 400.0 for line in lines], 17.0, 16.0, 400.0)
     for i, (name, line, end) in enumerate(zip(names, lines, ends, strict=True)):
         marks += _curve(i, name, line, end, x, y)
-    return _svg(450, f"Bits per {unit}, L(N)/N, against N for each explanation", marks)
+    return svg(450, f"Bits per {unit}, L(N)/N, against N for each explanation", marks)
 
 
 def _grid(x: Axis, y: Axis, unit: str) -> list[str]:
@@ -122,7 +122,7 @@ def _curve(i: int, name: str, line: list[tuple[int, float]], end: float, x: Axis
     path = "L".join(f"{x.at(N):.1f} {y.at(v):.1f}" for N, v in line)
     last = y.at(line[-1][1])
     said = f"<title>{escape(name)}</title>"
-    label = f'x="{x.stop + 26}" y="{end + 4:.1f}">{escape(_short(name, 31))}'
+    label = f'x="{x.stop + 26}" y="{end + 4:.1f}">{escape(short(name, 31))}'
     return [
         f'<path class="curve s{i % 10}" d="M{path}">{said}</path>',
         f'<path class="leader s{i % 10}" d="M{x.stop + 2} {last:.1f}L{x.stop + 20} {end:.1f}"/>',
@@ -149,10 +149,12 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return placed
 
 
-def _short(name: str, most: int) -> str:
+def short(name: str, most: int) -> str:
+    """A name cut to so many characters."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _svg(height: float, label: str, marks: Sequence[str]) -> Markup:
+def svg(height: float, label: str, marks: Sequence[str]) -> Markup:
+    """A drawing of these marks, with a label for those who cannot see it."""
     head = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(label)}">'
     return Markup(head + "\n".join(marks) + "</svg>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,7 +36,10 @@ def check_usage(options: dict[str, Any]) -> None:
 
 
 def gathered(options: dict[str, Any]) -> Evidence:
-    """Read what is scored, and run the model over it."""
+    """Read what is scored, and run the model over it.
+
+    With ``outputs_too`` a classifier or language model is asked for its outputs, at a site as well.
+    """
     from assay.explanations.weighing import Question, gather
 
     target: TargetName = options["target"] or ("activations" if options["setting"] == "site" else "outputs")
@@ -54,6 +58,8 @@ def gathered(options: dict[str, Any]) -> Evidence:
 
     network = loaded_network(options["model"], options["device"], options["dtype"])
     dataset = load_dataset(options["data"] or "zoo", network, options["limit"], options["seed"])
+    if options.get("outputs_too") and network.output == "categorical":
+        question = replace(question, target="outputs")
     return gather(question, network, dataset, options["batch_size"])
 
 
@@ -67,8 +73,6 @@ def loaded_network(model: str, device: str, dtype: str | None) -> Any:
 
 def cached(question: Question, path: str, limit: int | None) -> Evidence:
     """Evidence from a file of activations; ``limit`` counts data, each with all its positions."""
-    from dataclasses import replace
-
     from assay.explanations.weighing import Evidence
     from assay.models import Activations
 

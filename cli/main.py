@@ -11,7 +11,7 @@ import click
 
 from .version import show_version
 
-COMMANDS = ("demo", "score", "compare", "encode", "decode", "verify", "check", "zoo", "schema")
+COMMANDS = ("demo", "score", "compare", "frontier", "encode", "decode", "verify", "check", "zoo", "schema")
 
 
 class Lazy(click.Group):

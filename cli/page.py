@@ -22,16 +22,15 @@ TEMPLATE = "page.html.j2"
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison on the page."""
+    """A part of the page: tables, charts (heading, drawing) and what is said under ``heading``."""
 
     title: str
     story: str
     about: str
     sheets: tuple[Sheet, ...]
-    bars: Markup
-    curves: Markup
+    charts: tuple[tuple[str, Markup], ...]
     findings: tuple[str, ...]
-    unit: str
+    heading: str = "Break-even"
 
     @classmethod
     def of(
@@ -46,8 +45,11 @@ class Section:
         names, laws = [row.name for row in compared.rows], [report.law.law() for report in reports]
         unit = datum(compared.scope)
         sheets = (ledger_sheet(compared), intervals_sheet(compared))
-        drawn = bars(compared.rows, compared.scope.unit), curves(names, laws, unit)
-        return cls(title, story, about(compared), sheets, *drawn, tuple(findings), unit)
+        charts = (
+            (f"Bits per {unit} for a message about N {unit}s", curves(names, laws, unit)),
+            ("Where the bits go", bars(compared.rows, compared.scope.unit)),
+        )
+        return cls(title, story, about(compared), sheets, charts, tuple(findings))
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,10 @@ def _rotation(spec: Spec, subject: Subject) -> Any:
 
 
 def _sae(spec: Spec, subject: Subject) -> Any:
-    spec.only("site", "told")
+    spec.only("site", "told", "k", "threshold")
     path = spec.needs_path("a SAELens folder, or the name of a shipped SAE")
     sae: SAE = shipped.shipped_sae(path) if path in shipped.SAES else load_saelens(path)
+    sae = sae.sparser(spec.integer("k"), spec.number("threshold"))
     if subject.setting == "mechanism":
         return _sae_mechanism(spec, subject, sae)
     width = subject.activations().shape[1]

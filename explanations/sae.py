@@ -64,6 +64,24 @@ class SAE:
         moved = {n: value.to(device) for n in names if (value := getattr(self, n)) is not None}
         return replace(self, **moved)
 
+    def sparser(self, k: int | None = None, threshold: float | None = None) -> SAE:
+        """Keep only the k largest activations of a row, or only those above a threshold.
+
+        Raises :class:`ExplanationError` for both, and where the architecture already does the other.
+        """
+        if k is None and threshold is None:
+            return self
+        about = {**self.about, "k" if k is not None else "threshold": k if k is not None else threshold}
+        if k is not None and threshold is None and self.architecture != "jumprelu":
+            return replace(self, architecture="topk", k=k, about=about)
+        if k is None and threshold is not None and self.architecture != "topk":
+            own = torch.zeros_like(self.b_enc) if self.threshold is None else self.threshold
+            return replace(self, architecture="jumprelu", threshold=own.clamp_min(threshold), about=about)
+        raise ExplanationError(
+            f"SAE: of a {self.architecture} SAE either k (standard, topk) or threshold (standard, jumprelu) "
+            f"can be changed, got k={k}, threshold={threshold}"
+        )
+
     def encode(self, x: Tensor) -> Tensor:
         """Feature activations [rows, d_sae] of x [rows, d_in]."""
         pre = (x - self.b_dec if self.subtract_b_dec else x) @ self.W_enc + self.b_enc

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import ExplanationError
@@ -35,6 +36,18 @@ class Spec:
                 raise ExplanationError(f"explanation {text!r}: {pair!r} is not key=value")
             options[key] = value
         return cls(text, kind, path or None, options)
+
+    def each(self, knobs: Sequence[str]) -> list[Spec]:
+        """A spec for every value of the knobs that hold several: ``pca,k=4:8`` gives k=4 and k=8."""
+        several = [key for key in knobs if ":" in self.options.get(key, "")]
+        choices = [[(key, value) for value in self.options[key].split(":")] for key in several]
+        return [self._with(dict(chosen)) for chosen in itertools.product(*choices)]
+
+    def _with(self, chosen: Mapping[str, str]) -> Spec:
+        options = {**self.options, **chosen}
+        head = self.text.partition(",")[0]
+        text = ",".join([head, *(f"{key}={value}" for key, value in options.items())])
+        return Spec(text, self.kind, self.path, options)
 
     def only(self, *known: str) -> None:
         """Raise where an option is not among the known ones (``name`` always is)."""

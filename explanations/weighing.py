@@ -123,7 +123,7 @@ def weigh_one(
     )
     return make_report(
         score,
-        _scope(evidence, getattr(sent, "donor", "zero")),
+        scope_of(evidence, getattr(sent, "donor", "zero")),
         record,
         environment(device, evidence.question.seed, command),
         checks,
@@ -166,16 +166,19 @@ def site_problem(evidence: Evidence) -> SiteProblem:
     return SiteProblem(x.to(device), _target(evidence), delta, activations.positions, downstream)
 
 
+def mechanism_problem(evidence: Evidence) -> MechanismProblem:
+    """The mechanism setting's problem, on the network's device."""
+    network, dataset, outputs = evidence.network, evidence.dataset, evidence.outputs
+    assert network is not None
+    assert dataset is not None
+    assert outputs is not None
+    inputs = dataset.inputs.to(network.device)
+    return MechanismProblem(inputs, outputs.to(network.device), _target(evidence))
+
+
 def _mechanism_score(evidence: Evidence, explanation: Any, progress: Progress | None) -> Score:
-    assert evidence.dataset is not None
-    assert evidence.outputs is not None
-    assert evidence.network is not None
-    inputs = evidence.dataset.inputs.to(evidence.network.device)
-    outputs = evidence.outputs.to(evidence.network.device)
-    problem = MechanismProblem(inputs, outputs, _target(evidence))
-    return score_mechanism(
-        explanation, problem, evidence.question.precision, progress=_named(progress, explanation.name)
-    )
+    problem, named = mechanism_problem(evidence), _named(progress, explanation.name)
+    return score_mechanism(explanation, problem, evidence.question.precision, progress=named)
 
 
 def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
@@ -203,7 +206,8 @@ def _downstream(evidence: Evidence) -> Callable[[Tensor, slice], tuple[Tensor, T
     return run
 
 
-def _scope(evidence: Evidence, donor: str) -> ScopeRecord:
+def scope_of(evidence: Evidence, donor: str) -> ScopeRecord:
+    """What a report on this evidence is about."""
     question, network, dataset = evidence.question, evidence.network, evidence.dataset
     activations = evidence.activations
     rows = len(activations.values) if activations is not None else len(dataset or ())
