@@ -23,6 +23,8 @@ from .support import shortest_support
 from .tally import Histogram, Usage
 from .target import CorrectionTally, Target
 
+CHUNK = 64  # data in one canonical pass
+
 
 @dataclass(frozen=True, eq=False)
 class MechanismProblem:
@@ -73,7 +75,7 @@ class _Sending:
     def blocks(self, progress: Progress | None = None) -> list[MechanismTally]:
         """A tally for each contiguous block of the data."""
         blocks: dict[int, MechanismTally] = {}
-        for block, rows in _data_chunks(self.problem.data, self.chunk):
+        for block, rows in data_chunks(self.problem.data, self.chunk):
             tally = self.tally(rows)
             blocks[block] = blocks[block] + tally if block in blocks else tally
             if progress:
@@ -168,7 +170,7 @@ def score_mechanism(
     problem: MechanismProblem,
     precision: Precision = "auto",
     calibrate_data: int = 64,
-    chunk: int = 64,
+    chunk: int = CHUNK,
     progress: Progress | None = None,
 ) -> Score:
     """Weigh an explanation of how inputs become outputs.
@@ -195,7 +197,8 @@ def score_mechanism(
     return _score(sending, sending.blocks(progress))
 
 
-def _data_chunks(data: int, chunk: int) -> Iterator[tuple[int, slice]]:
+def data_chunks(data: int, chunk: int = CHUNK) -> Iterator[tuple[int, slice]]:
+    """(block, data) in canonical chunks: blocks are contiguous and nearly equal."""
     blocks = max(1, min(BLOCKS, data))
     for block in range(blocks):
         start, stop = block * data // blocks, (block + 1) * data // blocks
