@@ -1,11 +1,11 @@
-"""Audits in words: the real bitstream against the ledger, and general-purpose compressors beside it."""
+"""Checks in words: the real bitstream and general compressors, held-out lengths, and what flips a ranking."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .figures import bits
+from .figures import amount, bits
 
 if TYPE_CHECKING:
     from assay.mdl.report import Report
@@ -37,3 +37,45 @@ def audit(report: Report) -> str:
     beaten = [name for name, size in others.items() if size <= total]
     verdict = f"which the ledger does not beat: {', '.join(beaten)}" if beaten else "the ledger beats both"
     return f"{told}; {shown}: {verdict}"
+
+
+def held_out_lines(reports: Sequence[Report]) -> list[str]:
+    """A line for each report that was held out: frozen codes and learning ones against the plug-in."""
+    from assay.mdl.compare import distinct_names
+
+    names = distinct_names(reports)
+    return [
+        f"held out, {name}: {held_out(r)}"
+        for name, r in zip(names, reports, strict=True)
+        if "heldout" in r.checks or "heldout_frozen" in r.checks
+    ]
+
+
+def held_out(report: Report) -> str:
+    """The second half under the codes of the first."""
+    checks, unit = report.checks, report.scope.unit
+    if "heldout" in checks:
+        return str(checks["heldout"])
+    frozen, learning, plug_in = (
+        amount(float(checks[f"heldout_{way}"])) for way in ("frozen", "prequential", "plug_in")
+    )
+    told = f"{frozen} bits per {unit} under frozen codes, {learning} learning on, {plug_in} by plug-in"
+    bias = f"{amount(100 * float(checks['plug_in_bias']))} %"
+    flag = "plug-in flatters by" if checks["plug_in_bias_notable"] else "plug-in bias"
+    return f"{told}: {flag} {bias}"
+
+
+def flip_lines(reports: Sequence[Report]) -> list[str]:
+    """Which choices would change the order of the totals, where they were tried."""
+    from assay.mdl.compare import distinct_names
+
+    tried = [r.checks for r in reports if "choices_tried" in r.checks]
+    if not tried:
+        return []
+    names = distinct_names(reports)
+    found = [
+        f"{name} would change its place under {r.checks['place_changes_under']}"
+        for name, r in zip(names, reports, strict=True)
+        if r.checks.get("place_changes_under")
+    ]
+    return found or [f"the ranking stays under {tried[0]['choices_tried']}"]

@@ -51,6 +51,7 @@ def gathered(options: dict[str, Any]) -> Evidence:
         precision=options["part_bits"],
         seed=options["seed"],
         audit=options.get("audit", False),
+        held_out=options.get("held_out", False),
     )
     if options["activations"]:
         return cached(question, options["activations"], options["limit"])

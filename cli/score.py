@@ -31,6 +31,15 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
     "against xz and zstd.",
 )
 @click.option(
+    "--held-out/--no-held-out",
+    help="Fit explanation, steps and codes on the first half of the activations, and tell the second half.",
+)
+@click.option(
+    "--robust/--no-robust",
+    help="Score again at delta × 2 and / 2 and with parts one bit more and less precise, and say which of "
+    "these choices would change the ranking.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report here; with several explanations report.json becomes report.NAME.json for each.",
@@ -43,6 +52,7 @@ def score(
     /,
     explain: tuple[str, ...],
     out: Path | None,
+    robust: bool,
     display: str,
     as_json: bool,
     **rest: Any,
@@ -64,6 +74,11 @@ def score(
         from assay.explanations.weighing import weigh
 
         reports = weigh(evidence, explain, command_line(ctx), progress)
+        if robust:
+            from assay.explanations.robustness import marked, variations
+
+            varied = variations(evidence, explain, reports, progress)
+            reports = marked(reports, varied)
     files = save(reports, out) if out is not None else []
     show(screen, reports, files)
 
@@ -102,7 +117,7 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     """Print the reports side by side, and where they were written."""
     from assay.mdl.compare import comparison
 
-    from .audits import audit_lines
+    from .audits import audit_lines, flip_lines, held_out_lines
     from .sheets import intervals_sheet, ledger_sheet
 
     if screen.as_json:
@@ -112,7 +127,7 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     compared = comparison(reports)
     screen.sheet(ledger_sheet(compared))
     screen.sheet(intervals_sheet(compared))
-    for line in audit_lines(reports):
+    for line in (*audit_lines(reports), *held_out_lines(reports), *flip_lines(reports)):
         screen.line(line)
     for path in files:
         screen.line(f"wrote {path}")

@@ -42,7 +42,8 @@ class Question:
     """What is asked of every explanation: the setting, the site, the target and its grid.
 
     ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum. With
-    ``audit`` the real bitstream of activations is written, read back and measured.
+    ``audit`` the real bitstream of activations is written, read back and measured; with ``held_out`` the
+    second half of activations is also told under what was fitted to the first.
     """
 
     setting: Setting
@@ -52,6 +53,7 @@ class Question:
     precision: int | Literal["auto"] = "auto"
     seed: int = 0
     audit: bool = False
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         if self.setting == "mechanism" and self.target != "outputs":
@@ -108,8 +110,16 @@ def weigh(
     evidence: Evidence, specs: Sequence[str], command: str = "", progress: Progress | None = None
 ) -> list[Report]:
     """Score each explanation (``KIND[:PATH][,key=value…]``) on the evidence; one report for each."""
+    from .heldout import held_out_checks
+
     subject = evidence.subject()
-    return [weigh_one(evidence, build(spec, subject), command, progress) for spec in specs]
+    reports = [weigh_one(evidence, build(spec, subject), command, progress) for spec in specs]
+    if not evidence.question.held_out:
+        return reports
+    return [
+        report.model_copy(update={"checks": {**report.checks, **held_out_checks(evidence, spec)}})
+        for report, spec in zip(reports, specs, strict=True)
+    ]
 
 
 def weigh_one(

@@ -131,3 +131,25 @@ def test_rich_and_plain_show_the_same_numbers(run, tms):
     numbers = row.replace("*", "").split()[2:]
     assert len(numbers) > 6
     assert all(number in rich for number in numbers)
+
+
+def test_held_out_lengths_and_flips_are_told_and_recorded(run):
+    words = ["score", "zoo:tms-5-2", "--site", "hook_hidden", "--delta", "0.05", "--limit", "200"]
+    words += ["--explain", "neurons", "--explain", "pca", "--held-out", "--robust"]
+    made = json.loads(run(*words, "--json").stdout)
+    shown = run(*words).stdout
+    for report in made:
+        checks = report["checks"]
+        assert checks["heldout_rows"] == 100
+        assert checks["plug_in_bias"] == pytest.approx(
+            checks["heldout_frozen"] / checks["heldout_plug_in"] - 1
+        )
+        assert f"held out, {report['explanation']['name']}: {checks['heldout_frozen']:.2f} bits" in shown
+    flips = [r["checks"]["place_changes_under"] for r in made]
+    assert ("the ranking stays under delta × 2" in shown) == (not any(flips))
+    assert ("would change its place under" in shown) == any(flips)
+
+
+def test_only_activations_are_held_out(run, tms):
+    made = json.loads(run(*tms, "--explain", "network", "--held-out", "--json").stdout)
+    assert made["checks"]["heldout"] == "only activations at a site are held out"
