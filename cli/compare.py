@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from assay.mdl.compare import Comparison
     from assay.mdl.report import Report
 
+    from .sheets import Sheet
+
 
 @click.command(cls=Command)
 @click.argument("reports", nargs=-1, required=True, type=click.Path())
 @click.option("--baseline", help="Name of the explanation to take differences to; the first one by default.")
+@click.option("--readings", is_flag=True, help="Show other definitions of description length, too.")
+@click.option("--pareto", is_flag=True, help="Show who is beaten in bits and in faithfulness at once.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, too.")
 @click.option(
     "--fail-if-longer",
@@ -34,6 +39,8 @@ def compare(
     ctx: click.Context,
     reports: tuple[str, ...],
     baseline: str | None,
+    readings: bool,
+    pareto: bool,
     html: Path | None,
     fail_if_longer: float | None,
     display: str,
@@ -51,6 +58,8 @@ def compare(
     from assay.mdl.compare import comparison, longer_than
     from assay.mdl.report import load_report
 
+    from .sheets import pareto_sheet
+
     loaded = [load_report(path) for path in reports]
     compared = comparison(loaded, baseline)
     longer = [] if fail_if_longer is None else longer_than(loaded, fail_if_longer)
@@ -58,9 +67,13 @@ def compare(
     if html is not None:
         write_page(html, compared, loaded, baseline)
     if as_json:
-        screen.document({**document(compared), "longer": longer})
+        screen.document({**document(compared, loaded), "longer": longer})
     else:
         show(screen, compared, baseline)
+        if pareto:
+            screen.sheet(pareto_sheet(compared))
+        if readings:
+            screen.sheet(readings_of(loaded))
         if html is not None:
             screen.line(f"wrote {html}")
     for line in longer:
@@ -82,6 +95,16 @@ def show(screen: Display, compared: Comparison, baseline: str | None) -> None:
             screen.line(sentence)
 
 
+def readings_of(reports: list[Report]) -> Sheet:
+    """The readings of reports that were scored with them."""
+    from .sheets import readings_sheet
+
+    missing = [report.explanation.name for report in reports if not report.readings]
+    if missing:
+        raise Failure(f"no readings in the reports of {', '.join(missing)}: score them with --readings")
+    return readings_sheet(reports)
+
+
 def write_page(path: Path, compared: Comparison, reports: list[Report], baseline: str | None) -> None:
     """Write the comparison as a page of its own."""
     from assay.mdl.report import write_whole
@@ -93,9 +116,14 @@ def write_page(path: Path, compared: Comparison, reports: list[Report], baseline
     write_whole(path, page("Explanations, side by side", [section]))
 
 
-def document(compared: Comparison) -> dict[str, Any]:
-    """A comparison as JSON data; infinite and absent numbers are null."""
+def document(compared: Comparison, reports: Sequence[Report] = ()) -> dict[str, Any]:
+    """A comparison as JSON data, with the readings of its reports; infinite and absent numbers are null."""
+    from assay.mdl.pareto import pareto
+
+    named = zip(compared.rows, reports, strict=True) if reports else ()
     return {
+        "pareto": [_plain(asdict(place)) for place in pareto(compared)],
+        "readings": {row.name: _plain(report.readings) for row, report in named},
         "scope": compared.scope.model_dump(),
         "rows": [_plain(asdict(row)) for row in compared.rows],
         "crossings": [_plain(asdict(crossing)) for crossing in compared.crossings],

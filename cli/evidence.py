@@ -52,6 +52,7 @@ def gathered(options: dict[str, Any]) -> Evidence:
         seed=options["seed"],
         audit=options.get("audit", False),
         held_out=options.get("held_out", False),
+        readings=options.get("readings", False),
     )
     if options["activations"]:
         return cached(question, options["activations"], options["limit"])

@@ -35,6 +35,10 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
     help="Fit explanation, steps and codes on the first half of the activations, and tell the second half.",
 )
 @click.option(
+    "--readings/--no-readings",
+    help="Also read the same run by other definitions of description length.",
+)
+@click.option(
     "--robust/--no-robust",
     help="Score again at delta × 2 and / 2 and with parts one bit more and less precise, and say which of "
     "these choices would change the ranking.",
@@ -118,7 +122,7 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     from assay.mdl.compare import comparison
 
     from .audits import audit_lines, flip_lines, held_out_lines
-    from .sheets import intervals_sheet, ledger_sheet
+    from .sheets import intervals_sheet, ledger_sheet, readings_sheet
 
     if screen.as_json:
         documents = [report.model_dump(mode="json", by_alias=True) for report in reports]
@@ -127,6 +131,8 @@ def show(screen: Display, reports: list[Report], files: list[Path]) -> None:
     compared = comparison(reports)
     screen.sheet(ledger_sheet(compared))
     screen.sheet(intervals_sheet(compared))
+    if any(report.readings for report in reports):
+        screen.sheet(readings_sheet(reports))
     for line in (*audit_lines(reports), *held_out_lines(reports), *flip_lines(reports)):
         screen.line(line)
     for path in files:

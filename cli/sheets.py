@@ -10,7 +10,7 @@ from .figures import amount, count, signed
 
 if TYPE_CHECKING:
     from assay.mdl.compare import Comparison, Row
-    from assay.mdl.report import ScopeRecord
+    from assay.mdl.report import Report, ScopeRecord
 
 READINGS = {
     "l0": ("L0", "parts in use per sample"),
@@ -66,7 +66,7 @@ def datum(scope: ScopeRecord) -> str:
 def ledger_sheet(comparison: Comparison) -> Sheet:
     """L(N) in bits, and the lines of the ledger in bits per sample."""
     scope, rows = comparison.scope, comparison.rows
-    columns = [*LAW, *(c for c in LINES if any(c.value(row) for row in rows))]
+    columns = [*LAW, *LINES]
     n = datum(scope)
     note = (
         f"L(N): bits of a message about N {n}s; rate: bits for each further {n}. "
@@ -104,6 +104,36 @@ def differences_sheet(comparison: Comparison) -> Sheet:
         ("explanation", f"bits per {unit}", "95 % interval"),
         cells,
     )
+
+
+def pareto_sheet(comparison: Comparison) -> Sheet:
+    """Bits before the correction against faithfulness: who is beaten in both by whom."""
+    from assay.mdl.pareto import pareto
+
+    places = pareto(comparison)
+    measure = READINGS[places[0].measure][0] if places and places[0].measure else "distortion"
+    cells = tuple(
+        (p.name, amount(p.bits), amount(p.distortion), ", ".join(p.beaten_by) or "nobody") for p in places
+    )
+    columns = ("explanation", "bits", measure, "beaten by")
+    note = f"Bits per {comparison.scope.unit} of parts, support and values; beaten: no better in either."
+    return Sheet("Pareto: fewest bits, most faithful", columns, cells, note=note, text=(0, 3))
+
+
+def readings_sheet(reports: Sequence[Report]) -> Sheet:
+    """Other definitions of description length, beside the total; none of them is a message that decodes."""
+    from assay.mdl.compare import distinct_names
+    from assay.mdl.readings import READINGS as DEFINITIONS
+
+    shown = [key for key in DEFINITIONS if any(key in r.readings for r in reports)]
+    cells = tuple(
+        (name, amount(r.ledger.total_per_sample), *(amount(r.readings.get(k, float("nan"))) for k in shown))
+        for name, r in zip(distinct_names(reports), reports, strict=True)
+    )
+    heads = (DEFINITIONS[key][0] for key in shown)
+    note = "; ".join(f"{head}: {said}" for head, said in (DEFINITIONS[key] for key in shown))
+    columns = ("explanation", f"our total per {reports[0].scope.unit}", *heads)
+    return Sheet("Other definitions, read from the same run", columns, cells, note=note)
 
 
 def span(interval: tuple[float, float], shown: Callable[[float], str] = amount) -> str:

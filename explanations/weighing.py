@@ -43,7 +43,8 @@ class Question:
 
     ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum. With
     ``audit`` the real bitstream of activations is written, read back and measured; with ``held_out`` the
-    second half of activations is also told under what was fitted to the first.
+    second half of activations is also told under what was fitted to the first; with ``readings`` other
+    definitions of description length are computed on the same run.
     """
 
     setting: Setting
@@ -54,6 +55,7 @@ class Question:
     seed: int = 0
     audit: bool = False
     held_out: bool = False
+    readings: bool = False
 
     def __post_init__(self) -> None:
         if self.setting == "mechanism" and self.target != "outputs":
@@ -131,13 +133,18 @@ def weigh_one(
     record = ExplanationRecord(
         kind=sent.kind, name=explanation.name, digest=digest(sent), recipe=dict(sent.recipe())
     )
-    return make_report(
+    report = make_report(
         score,
         scope_of(evidence, getattr(sent, "donor", "zero")),
         record,
         environment(device, evidence.question.seed, command),
         checks,
     )
+    if not evidence.question.readings:
+        return report
+    from .readings import readings_of
+
+    return report.model_copy(update={"readings": readings_of(evidence, sent, score)})
 
 
 def _score(evidence: Evidence, explanation: Any, progress: Progress | None) -> tuple[Any, Score, Checks]:

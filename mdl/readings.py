@@ -8,7 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .lengths import log2_binomial
+import numpy as np
+
+from .keyed import split
+from .lengths import Floats, log2_binomial
+from .tally import Histogram, Usage
+
+READINGS = {
+    "mdl_sae": ("MDL-SAE", "L0 (B + log2 D): an ordered list; no dictionary, no correction"),
+    "ordered_index_list": ("index list", "L0 log2 C: which parts, as if their order mattered"),
+    "saebench": ("SAEBench, mended", "Σ_f H(p_f) + p_f H(v_f | f fires): plug-in; nothing for histograms"),
+    "apd": ("APD", "Σ_active (α rank + log2 C), α the bits of one rank: paid for every datum; no correction"),
+    "edges": ("edges", "non-zero weights that act on a sample: a count, no bits"),
+    "parameters": ("parameters", "numbers in the parts in use: a count, no bits"),
+    "parameter_bits": ("× precision", "those numbers at the run's precision, bits in all; no entropy coding"),
+}
+"""Readings that come with a score: how a column is headed, and what it says and leaves out.
+
+Per sample, but for ``parameters`` and ``parameter_bits``.
+"""
 
 KBIT = 1024
 """Bits in the kbit of Voita & Titov."""
@@ -77,3 +95,34 @@ def equality_surprise(a: float, b: float) -> float:
     """
     difference = 2 * abs(a - b) / abs(a + b)
     return -math.log2(difference) if difference else math.inf
+
+
+def plug_in_entropy(counts: Floats) -> float:
+    """H of the empirical distribution, bits per symbol."""
+    p = counts[counts > 0] / counts.sum() if counts.size and counts.sum() else counts[:0]
+    return float(-(p * np.log2(p)).sum())
+
+
+def saebench_corrected(usage: Usage, values: Histogram) -> float:
+    """Σ_f [H(p_f) + p_f · H(v_f | f fires)], bits per sample, from counts (values keyed by feature).
+
+    SAEBench's ``mdl`` with its slips mended: the zeros are not among the values, and bins are the steps of
+    the run. Plug-in entropies: the histograms that a receiver needs are not charged.
+
+    >>> from .keyed import keyed
+    >>> usage = Usage(np.array([2]), 4, Histogram(np.array([0, 1]), np.array([2, 2])))
+    >>> saebench_corrected(usage, keyed(np.array([0, 0]), np.array([5, 6])))    # 1 bit, and half of another
+    1.5
+    """
+    if not usage.n:
+        return 0.0
+    fires = math.fsum(plug_in_entropy(np.array([k, usage.n - k], dtype=np.float64)) for k in usage.counts)
+    keys = split(values)[0]
+    each = (values.counts[keys == f].astype(np.float64) for f in np.unique(keys))
+    return fires + math.fsum(n.sum() * plug_in_entropy(n) for n in each) / usage.n
+
+
+def bits_per_value(values: Histogram) -> float:
+    """B of MDL-SAE: log2 of how many steps lie between the smallest and the largest value, both included."""
+    symbols = split(values)[1]
+    return math.log2(int(symbols.max() - symbols.min()) + 1) if symbols.size else 0.0

@@ -155,6 +155,7 @@ class Report(_Record):
     knobs: dict[str, float | int | str]
     faithfulness: dict[str, Bits]
     checks: dict[str, float | int | str | bool]
+    readings: dict[str, Bits] = Field(default_factory=dict)
     claims: tuple[dict[str, Any], ...] = ()
     environment: EnvironmentRecord
 
@@ -289,6 +290,7 @@ def load_reports(paths: Sequence[Path | str]) -> dict[str, Any]:
             **{f"{s}_per_sample": r.section(s) for s in SECTIONS},
             **{f"L({N})": value for N, value in r.law.at.items()},
             **r.faithfulness,
+            **{f"reading_{name}": value for name, value in r.readings.items()},
         }
         for path, r in zip(paths, reports, strict=True)
     ]

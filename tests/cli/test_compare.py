@@ -90,3 +90,26 @@ def test_names_are_escaped_on_the_page(run, tms, tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_who_is_beaten_and_by_whom(run, reports):
+    words = ["compare", reports["whole"], reports["neurons"], reports["list"]]
+    made = json.loads(run(*words, "--json").stdout)["pareto"]
+    assert [place["name"] for place in made] == ["whole", "neurons", "list"]
+    assert any(not place["beaten_by"] for place in made)
+    shown = run(*words, "--pareto").stdout
+    assert "beaten by" in shown
+    assert "beaten by" not in run(*words).stdout
+
+
+def test_readings_are_shown_where_reports_have_them(run, tms, reports):
+    assert run(*tms, "--explain", "network", "--readings", "--out", "r.json").exit_code == 0
+    shown = run("compare", "r.json", "--readings").stdout
+    assert "Other definitions" in shown
+    report = load_report("r.json")
+    assert f"{report.readings['parameters']:.0f}" in shown
+    made = json.loads(run("compare", "r.json", "--json").stdout)
+    assert made["readings"] == {"whole network": report.readings}
+    missing = run("compare", reports["whole"], "--readings")
+    assert missing.exit_code == 2
+    assert "--readings" in missing.stderr
