@@ -24,7 +24,9 @@ def channel_of(explanation: SiteExplanation, problem: SiteProblem, score: Score)
     """The channel that a score was made with."""
     precision, step = int(score.knobs["precision"]), float(score.knobs["value_step"])
     half_octaves = round(2 * math.log2(step / problem.delta))
-    return Channel(explanation, problem.delta, Knobs(precision, half_octaves)).to(problem.x.device)
+    return Channel(explanation, problem.delta, Knobs(precision, half_octaves, score.octaves)).to(
+        problem.x.device
+    )
 
 
 def bitstream(explanation: SiteExplanation, problem: SiteProblem, score: Score) -> bytes:

@@ -20,10 +20,10 @@ from .grid import quantise, restore
 from .message import Code
 from .parts import Grid, SentParts, known_range
 from .residual import cells
-from .site import Channel, predict, usage_of
-from .streams import Frozen
+from .site import Channel, on_finest_step, predict, usage_of
+from .streams import Frozen, shortest
 from .support import SupportCost, shortest_support
-from .tally import Ints
+from .tally import Histogram, Ints
 from .transmit import stream, stream_code
 from .transmit_keyed import placed, shared
 from .transmit_support import support
@@ -31,6 +31,7 @@ from .wire import BitstreamError, Receiver, Sender, Wire
 
 MAGIC = b"ASSAY\x01\x00\x00"
 MOST_CELLS = 2**31
+MOST_OCTAVES = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ class SiteMessage:
     """All integers of a message about a site: what :func:`encode` writes and :func:`decode` reads.
 
     ``delta`` and ``step`` are the grids of the target and of the coefficients; ``residual`` [rows, d].
-    ``support`` is the sender's code of the active sets; a receiver has no use for it.
+    ``octaves`` [parts]: how often the step of each part is doubled, if any is. ``support`` is the sender's
+    code of the active sets; a receiver has no use for it.
     """
 
     delta: float
@@ -48,11 +50,12 @@ class SiteMessage:
     code: Code
     grids: tuple[Grid, ...]
     residual: Ints
+    octaves: Ints | None = None
     support: SupportCost | None = None
 
     def target(self) -> Tensor:
         """The receiver's integers [rows, d] of the target."""
-        predicted = _prediction(self.code, self.grids, self.step, self.identity)
+        predicted = _prediction(self.code, self.grids, self.step, self.identity, self.octaves)
         return quantise(predicted, self.delta) + torch.from_numpy(self.residual)
 
     def values(self) -> Tensor:
@@ -82,6 +85,7 @@ def message(
         joined,
         sent.grids,
         residual.cpu().numpy(),
+        None if channel.octaves is None else channel.octaves.cpu().numpy(),
         support,
     )
 
@@ -122,7 +126,7 @@ def container_bits(rows: int, width: int, parts: int, precision: int) -> float:
     from .lengths import elias_delta
 
     sizes = elias_delta(np.array([rows + 1, width + 1, parts + 1])).sum()
-    return 8.0 * 12 + 2 * 64 + 1 + float(sizes) + 16.0
+    return 8.0 * 12 + 2 * 64 + 1 + float(sizes) + 17.0
 
 
 def _protocol(
@@ -136,19 +140,35 @@ def _protocol(
     precision = int(on.natural(wire, None if told is None else np.array([told.precision]), 1)[0])
     if not 2 <= precision <= 32:
         raise BitstreamError(f"a precision of {precision} bits")
+    octaves = _octaves(wire, told, parts)
     active = _support(wire, told, rows, parts)
     row, part = active.nonzero()
     value = shared(wire, part, None if told is None else told.code.value.cpu().numpy(), parts)
     used = np.append(active.any(0), True)
     grids = _parts(wire, sent, used, precision, identity, width)
     code = Code(torch.from_numpy(row), torch.from_numpy(part), torch.from_numpy(value), rows, parts)
-    place = cells(_prediction(code, grids, step, identity), delta).numpy()
+    place = cells(_prediction(code, grids, step, identity, octaves), delta).numpy()
     residual = placed(wire, place, None if told is None else told.residual)
-    return SiteMessage(delta, step, precision, identity, code, grids, residual)
+    return SiteMessage(delta, step, precision, identity, code, grids, residual, octaves)
 
 
-def _prediction(code: Code, grids: tuple[Grid, ...], step: float, identity: bool) -> Tensor:
+def _octaves(wire: Wire, told: SiteMessage | None, parts: int) -> Ints | None:
+    """One bit says whether the steps of parts differ; if so, how often each is doubled."""
+    given = None if told is None else told.octaves
+    if not on.bits(wire, None if told is None else np.array([int(given is not None)]), 1)[0]:
+        return None
+    code = stream_code(wire, None if given is None else shortest(Histogram.of(given)))
+    octaves = stream(wire, given, parts, code)
+    if not 0 <= int(octaves.min(initial=0)) <= int(octaves.max(initial=0)) <= MOST_OCTAVES:
+        raise BitstreamError(f"steps doubled up to {int(octaves.max())} times")
+    return octaves
+
+
+def _prediction(
+    code: Code, grids: tuple[Grid, ...], step: float, identity: bool, octaves: Ints | None
+) -> Tensor:
     """x̂ [rows, d] as both ends compute it."""
+    code = on_finest_step(code, None if octaves is None else torch.from_numpy(octaves))
     tables = {grid.name: grid for grid in grids}
     bias = torch.from_numpy(tables["bias"].integers[0]).double() * 2.0 ** tables["bias"].exponent
     if identity:

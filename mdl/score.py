@@ -32,6 +32,7 @@ class Score:
     knobs: dict[str, float | int | str]
     faithfulness: dict[str, float]
     usage: Usage
+    octaves: tuple[int, ...] = ()  # of each part's step of values, where they are not alike
 
     @property
     def bits_per_sample(self) -> float:

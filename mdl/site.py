@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,25 +20,42 @@ from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .parts import Parts, PartTensor, SentParts, one_part, send_parts
 from .residual import cells
+from .streams import shortest
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
 
+SHORT = 10  # bits of a dictionary entry that leave room for coefficients below 2²⁴
+EXACT_SINGLE = 2.0**24
 CHUNK = 2048  # rows in one canonical pass
+DENSE, FEWEST = 2**23, 64  # entries of a dense code in one micro-batch of the encoder, at least so many rows
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """What the sender may choose: bits of a dictionary entry, and the value step 2^(half_octaves/2) delta."""
+    """What the sender may choose: bits of a dictionary entry, and the value step 2^(half_octaves/2) delta.
+
+    ``octaves`` [parts] >= 0, where they are not all alike: part c has the step 2^octaves[c] times that.
+    """
 
     precision: int
     half_octaves: int
+    octaves: tuple[int, ...] = ()
+
+
+def steps_told(knobs: Knobs) -> float:
+    """Bits that tell the steps of parts apart; nothing where they are alike."""
+    if not knobs.octaves:
+        return 0.0
+    tally = Histogram.of(np.array(knobs.octaves))
+    code = shortest(tally)
+    return code.header + code.bits(tally)
 
 
 class Channel:
     """A dictionary on its grid: both ends of the wire.
 
     Rows are sent at unit norm (their norms go into the coefficients), so that one step does equal damage in
-    every part. x̂ = scale · Σ_c v_c W_c + bias with integers v, W: the sum is exact in float64.
+    every part. x̂ = scale · Σ_c v_c 2^octaves_c W_c + bias with integers v, W: the sum is exact in float64.
     """
 
     def __init__(self, explanation: SiteExplanation, delta: float, knobs: Knobs) -> None:
@@ -45,6 +63,7 @@ class Channel:
         dictionary = explanation.dictionary()
         self.parts, self.width = dictionary.parts, dictionary.width
         self.step = delta * 2.0 ** (knobs.half_octaves / 2)
+        self.octaves = torch.tensor(knobs.octaves, dtype=torch.int64) if knobs.octaves else None
         self.norm = torch.ones(self.parts, dtype=torch.float64)
         tensors = [one_part("bias", dictionary.bias.double().cpu(), self.parts)]
         if dictionary.rows is not None:
@@ -57,38 +76,44 @@ class Channel:
         self.rows, self.scale = None, self.step
         if dictionary.rows is not None:
             grid = self.sent.grids[1]
-            self.rows = torch.from_numpy(grid.integers).double()
+            self.rows = torch.from_numpy(grid.integers).to(_held(knobs.precision))
             self.scale = self.step * 2.0**grid.exponent
 
     def to(self, device: torch.device) -> Channel:
         """Move the tables to a device."""
         self.norm, self.bias = self.norm.to(device), self.bias.to(device)
         self.rows = self.rows.to(device) if self.rows is not None else None
+        self.octaves = self.octaves.to(device) if self.octaves is not None else None
         return self
 
-    def stepped(self, half_octaves: int) -> Channel:
-        """The same dictionary with another step of the values."""
+    def stepped(self, half_octaves: int, octaves: tuple[int, ...] = ()) -> Channel:
+        """The same dictionary with other steps of the values."""
         other = copy.copy(self)
-        other.knobs = Knobs(self.knobs.precision, half_octaves)
+        other.knobs = Knobs(self.knobs.precision, half_octaves, octaves)
+        other.octaves = torch.tensor(octaves, device=self.norm.device) if octaves else None
         other.step = self.delta * 2.0 ** (half_octaves / 2)
-        other.scale = self.scale / self.step * other.step
+        other.scale = other.step * (1.0 if self.rows is None else 2.0 ** self.sent.grids[1].exponent)
         return other
 
     def integers(self, x: Tensor) -> Code:
         """Quantised coefficients of x [rows, d]; those that round to zero are not active."""
-        code = self.explanation.code(x)
+        code = encoded(self.explanation, x)
         check_code(code, self.parts, len(x))
         return self.rounded(code)
 
     def rounded(self, code: Code) -> Code:
         """The integers of coefficients that are known already."""
-        value = quantise(code.value.double() * self.norm[code.part], self.step)
+        sized = code.value.double() * self.norm[code.part]
+        if self.octaves is not None:
+            sized = torch.ldexp(sized, -self.octaves[code.part])
+        value = quantise(sized, self.step)
         rounded = Code(code.row, code.part, value, code.rows, code.parts)
         return rounded.keep(value != 0)
 
     def predict(self, code: Code) -> Tensor:
         """x̂ [rows, d] float64 from integers alone, the same on every machine."""
-        return predict(code, self.rows, self.scale, self.bias)
+        peak = 2.0 ** (self.knobs.precision - 1)
+        return predict(on_finest_step(code, self.octaves), self.rows, self.scale, self.bias, peak)
 
     def residual(self, x: Tensor, code: Code) -> Tensor:
         """What is left of x on the grid: integers [rows, d]."""
@@ -99,29 +124,68 @@ class Channel:
         return quantise(self.predict(code), self.delta) + residual
 
 
-def predict(code: Code, rows: Tensor | None, scale: float, bias: Tensor) -> Tensor:
+def encoded(explanation: SiteExplanation, x: Tensor) -> Code:
+    """Real coefficients of x [rows, d], in canonical micro-batches: a dense code of one stays small."""
+    parts = explanation.dictionary().parts
+    size = max(FEWEST, 2 ** ((DENSE // max(parts, 1)).bit_length() - 1)) if parts < DENSE else FEWEST
+    if len(x) <= size:
+        return explanation.code(x)
+    starts = range(0, len(x), size)
+    codes = [explanation.code(x[first : first + size]) for first in starts]
+    for code, first in zip(codes, starts, strict=True):
+        check_code(code, parts, min(size, len(x) - first))
+    row = torch.cat([code.row + first for code, first in zip(codes, starts, strict=True)])
+    part, value = torch.cat([c.part for c in codes]), torch.cat([c.value for c in codes])
+    return Code(row, part, value, len(x), parts)
+
+
+def on_finest_step(code: Code, octaves: Tensor | None) -> Code:
+    """Coefficients as multiples of the finest step of any part."""
+    if octaves is None:
+        return code
+    return replace(code, value=code.value << octaves[code.part])
+
+
+def predict(
+    code: Code, rows: Tensor | None, scale: float, bias: Tensor, peak: float = EXACT_SINGLE
+) -> Tensor:
     """scale · Σ_c v_c W_c + bias, float64 [rows, d]; ``rows`` are the integers W, or None for the identity.
 
-    The sum is exact, so it does not depend on order; past 2⁵³ a :class:`GridError` is raised.
+    ``peak`` bounds |W|, where it is known. The sum is exact, so it does not depend on order; past 2⁵³ a :class:`GridError` is raised.
     """
     if rows is None:
         total = torch.zeros(code.rows, len(bias), dtype=torch.float64, device=code.value.device)
         total[code.row, code.part] = code.value.double()
+    elif code.rows:
+        total = _weighted_sum(code, rows, peak)
     else:
-        total = _weighted_sum(code, rows)
+        total = torch.zeros(0, rows.shape[1], dtype=torch.float64, device=code.value.device)
     if total.numel() and float(total.abs().max()) >= EXACT:
         raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
     predicted: Tensor = total * scale + bias
     return predicted
 
 
-def _weighted_sum(code: Code, rows: Tensor) -> Tensor:
+def _held(precision: int) -> torch.dtype:
+    """float32 where sums are likely to be exact in it: several times faster."""
+    return torch.float32 if precision <= SHORT else torch.float64
+
+
+def _weighted_sum(code: Code, rows: Tensor, peak: float) -> Tensor:
+    """Σ_c v_c W_c, float64 [rows, d]: in float32 where no partial sum can reach 2²⁴, else in float64."""
     counts = torch.bincount(code.row, minlength=code.rows)
-    offsets = torch.cumsum(counts, 0) - counts
+    if rows.dtype == torch.float32:
+        largest = torch.bincount(code.row, code.value.abs().double(), minlength=code.rows).max()
+        if not float(largest) * peak < EXACT_SINGLE:
+            rows = rows.double()
     total: Tensor = torch.nn.functional.embedding_bag(
-        code.part, rows, offsets, mode="sum", per_sample_weights=code.value.double()
+        code.part,
+        rows,
+        torch.cumsum(counts, 0) - counts,
+        mode="sum",
+        per_sample_weights=code.value.to(rows.dtype),
     )
-    return total
+    return total.double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +222,7 @@ def tally_rows(
     if downstream is not None:
         return SiteTally(usage, values, target.compare(*downstream(predicted, where)))
     wanted = quantise(x, channel.delta)
-    residual = channel.residual(x, code)
+    residual = wanted - quantise(predicted, channel.delta)
     if not torch.equal(_receive_backwards(channel, code, residual), wanted):
         raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
     return SiteTally(usage, values, residuals(residual, wanted, cells(predicted, channel.delta)))

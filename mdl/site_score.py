@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from .calibrate import calibrate
 from .joint import Together
-from .keyed import linear_sharings, rough_bits, shortest_sharing
+from .keyed import linear_sharings, shortest_sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
 from .message import SiteExplanation
@@ -23,13 +24,10 @@ from .score import (
     support_rates,
     support_shares,
 )
-from .site import Channel, Downstream, Knobs, SiteTally, chunks, tally_rows, usage_of
+from .site import Channel, Downstream, SiteTally, chunks, steps_told, tally_rows, usage_of
 from .support import shortest_support
 from .tally import merge
 from .target import Target
-
-COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
-PRECISION_SCAN = (4, 6, 10, 12, 14)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ def score_site(
     The two free steps (values, dictionary) are chosen on the first ``calibrate_rows`` rows by minimising
     the total, and recorded in the score. Units: bits; one row is one sample.
     """
-    knobs = _calibrate(explanation, problem, precision, calibrate_rows)
+    knobs = calibrate(explanation, problem, precision, calibrate_rows)
     channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
     together = _together(channel, problem, calibrate_rows)
     per_block = _tally_blocks(channel, problem, together, progress)
@@ -97,48 +95,18 @@ def _sum(tallies: Iterable[SiteTally]) -> SiteTally:
     )
 
 
-def _calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int) -> Knobs:
-    """Scan the two steps, coarsely and then around the best, on a first shard.
-
-    The whole dictionary is charged, and the rest is scaled from the shard to all data.
-    """
-    data = max(1, min(rows // problem.positions, problem.data))
-    shard = slice(0, data * problem.positions)
-
-    def bits(knobs: Knobs) -> float:
-        channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
-        tally = tally_rows(channel, problem.x[shard], shard, problem.target, problem.downstream)
-        told = rough_bits(tally.values, channel.parts) + tally.correction.rough
-        told += shortest_support(tally.usage).bits(tally.usage.n)
-        return channel.sent.total(tally.usage.counts) + told * problem.data / data
-
-    start = Knobs(8 if precision == "auto" else precision, 0)
-    cost: dict[Knobs, float] = {}
-
-    def best(tried: Iterable[Knobs]) -> Knobs:
-        for knobs in tried:
-            if knobs not in cost:
-                cost[knobs] = bits(knobs)
-        return min(cost, key=lambda knobs: (cost[knobs], knobs.precision, knobs.half_octaves))
-
-    found = best(replace(start, half_octaves=h) for h in COARSE_SCAN)
-    if precision == "auto" and explanation.dictionary().rows is not None:
-        found = best(replace(found, precision=p) for p in PRECISION_SCAN)
-        found = best(replace(found, precision=found.precision + p) for p in (-1, 1))
-    return best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
-
-
 def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> list[Line]:
     """Parts first, then support, values and correction."""
     support = shortest_support(tally.usage)
     values = shortest_sharing(tally.values, channel.parts)
     sent = channel.sent
     grid = f"{channel.knobs.precision}-bit grid"
-    told = values.header + values.bits(tally.values)
+    header = values.header + steps_told(channel.knobs)
+    told = header + values.bits(tally.values)
     return [
         Line("dictionary", "parts", grid, sent.total(tally.usage.counts), sent.headers(tally.usage.counts)),
         Line("active sets", "support", support.name, support.bits(tally.usage.n), support.header),
-        Line("coefficients", "values", values.label, told, values.header),
+        Line("coefficients", "values", values.label, told, header),
         *tally.correction.lines(),
     ]
 
@@ -147,6 +115,7 @@ def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTall
     tally = _sum(per_block)
     n = tally.usage.n
     ways = list(linear_sharings(tally.values, channel.parts))
+    steps = steps_told(channel.knobs)
     law = Law(
         n,
         tally.usage.counts,
@@ -154,7 +123,7 @@ def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTall
         channel.sent.header,
         {
             "support": support_rates(tally.usage, n),
-            "values": tuple(Rate(w.label, w.header, w.bits(tally.values) / n) for w in ways),
+            "values": tuple(Rate(w.label, steps + w.header, w.bits(tally.values) / n) for w in ways),
             **tally.correction.rates(n),
         },
         channel.explanation.open_ended,
@@ -173,4 +142,5 @@ def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTall
         {"precision": channel.knobs.precision, "value_step": channel.step},
         faithfulness(tally.usage, tally.correction),
         tally.usage,
+        channel.knobs.octaves,
     )

@@ -1,0 +1,167 @@
+"""The free steps of a site message (coefficients, dictionary), chosen on a first shard by the smallest total.
+
+The shard is encoded once. Only the parts that fire on it are put on grids there; what the dictionary costs is
+scaled to the number of parts that all data will use (A. Chao, Scand. J. Statist. 11, 1984: a lower bound from
+the parts seen once and twice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .keyed import rough_bits
+from .message import Code, Dictionary, SiteExplanation
+from .site import Channel, Knobs, encoded, steps_told, tally_rows
+from .support import shortest_support
+from .tally import Ints, Usage
+
+if TYPE_CHECKING:
+    from .score import Precision
+    from .site_score import SiteProblem
+
+COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
+PRECISION_SCAN = (4, 6, 10, 12, 14)
+CELLS = 2**22  # of a dense code of the shard: a wide dictionary is calibrated on fewer rows
+FEWEST_ROWS = 128
+ROUNDS = 2
+
+
+class _Excerpt:
+    """The parts of an explanation that fire on a shard, and the code of that shard."""
+
+    kind, open_ended = "excerpt", False
+
+    def __init__(self, explanation: SiteExplanation, x: Tensor) -> None:
+        self.name = explanation.name
+        whole = explanation.dictionary()
+        code = encoded(explanation, x)
+        self.kept = torch.unique(code.part)
+        rows = None if whole.rows is None else whole.rows[self.kept.to(whole.rows.device)]
+        if rows is None:
+            self.kept = torch.arange(whole.parts, device=code.part.device)
+        self._dictionary = Dictionary(rows, whole.bias)
+        part = torch.searchsorted(self.kept, code.part)
+        self._code = Code(code.row, part, code.value, code.rows, len(self.kept))
+        self.parts = whole.parts
+
+    def dictionary(self) -> Dictionary:
+        """The rows that fire."""
+        return self._dictionary
+
+    def code(self, x: Tensor) -> Code:
+        """The shard's."""
+        return self._code
+
+    def recipe(self) -> dict[str, object]:
+        """It has none of its own."""
+        return {}
+
+
+@dataclass
+class _Trial:
+    """Totals at given knobs, judged by a shard."""
+
+    excerpt: _Excerpt
+    problem: SiteProblem
+    rows: slice
+    channels: dict[int, Channel] = field(default_factory=dict)
+    cost: dict[Knobs, float] = field(default_factory=dict)
+
+    def bits(self, knobs: Knobs) -> float:
+        """The estimated total."""
+        if knobs not in self.cost:
+            self.cost[knobs] = self._bits(knobs)
+        return self.cost[knobs]
+
+    def best(self, tried: Iterable[Knobs]) -> Knobs:
+        """The best of these, and of all that were tried before."""
+        for knobs in tried:
+            self.bits(knobs)
+        return min(self.cost, key=lambda knobs: (self.cost[knobs], knobs.precision, knobs.half_octaves))
+
+    def _bits(self, knobs: Knobs) -> float:
+        problem, kept = self.problem, self.excerpt.kept.cpu().numpy()
+        inside = replace(knobs, octaves=tuple(knobs.octaves[i] for i in kept) if knobs.octaves else ())
+        channel = self.channels.get(knobs.precision)
+        if channel is None:
+            channel = Channel(self.excerpt, problem.delta, inside).to(problem.x.device)
+            self.channels[knobs.precision] = channel
+        channel = channel.stepped(inside.half_octaves, inside.octaves)
+        tally = tally_rows(channel, problem.x[self.rows], self.rows, problem.target, problem.downstream)
+        counts = np.zeros(self.excerpt.parts, dtype=np.int64)
+        counts[kept] = tally.usage.counts
+        told = rough_bits(tally.values, channel.parts) + tally.correction.rough
+        told += shortest_support(replace(tally.usage, counts=counts)).bits(tally.usage.n)
+        once = channel.sent.total(tally.usage.counts) * _yet_to_come(tally.usage) + steps_told(knobs)
+        return float(once + told * len(problem.x) / tally.usage.n)
+
+
+def _yet_to_come(usage: Usage) -> float:
+    """How many times as many parts all data use as these rows do: 1 + f1² / (2 f2 · parts seen), at most."""
+    seen, once, twice = ((usage.counts > 0).sum(), (usage.counts == 1).sum(), (usage.counts == 2).sum())
+    return float(1 + once**2 / (2 * max(twice, 1) * seen)) if seen else 1.0
+
+
+def calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int) -> Knobs:
+    """Scan the steps, coarsely and then around the best; then finer or coarser ones for classes of parts."""
+    parts = explanation.dictionary().parts
+    data = max(1, min(min(rows, max(FEWEST_ROWS, CELLS // parts)) // problem.positions, problem.data))
+    shard = slice(0, data * problem.positions)
+    trial = _Trial(_Excerpt(explanation, problem.x[shard]), problem, shard)
+    start = Knobs(8 if precision == "auto" else precision, 0)
+    found = trial.best(replace(start, half_octaves=h) for h in COARSE_SCAN)
+    if precision == "auto" and explanation.dictionary().rows is not None:
+        found = trial.best(replace(found, precision=p) for p in PRECISION_SCAN)
+        found = trial.best(replace(found, precision=found.precision + p) for p in (-1, 1))
+    found = trial.best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
+    return _allocate(found, magnitudes(trial.excerpt, problem.delta), trial.bits)
+
+
+def magnitudes(excerpt: _Excerpt, delta: float) -> Ints:
+    """The class of every part: octaves of its mean coefficient over delta on the shard; −1 if silent."""
+    code, parts = excerpt.code(excerpt.kept), len(excerpt.kept)
+    size = torch.zeros(parts, dtype=torch.float64).index_add_(
+        0, code.part.cpu(), code.value.detach().abs().double().cpu()
+    )
+    rows = excerpt.dictionary().rows
+    norm = torch.ones(parts) if rows is None else rows.detach().double().norm(dim=1).cpu()
+    count = torch.bincount(code.part.cpu(), minlength=parts)
+    octave = np.floor(np.log2(np.maximum((size * norm / count.clamp_min(1) / delta).numpy(), 2.0**-8)))
+    classes = np.full(excerpt.parts, -1, dtype=np.int64)
+    fires = (count > 0).numpy()
+    classes[excerpt.kept.cpu().numpy()[fires]] = np.unique(octave[fires], return_inverse=True)[1]
+    return classes
+
+
+def _allocate(uniform: Knobs, classes: Ints, bits: Callable[[Knobs], float]) -> Knobs:
+    """Greedy bit allocation: halve or double the step of a class while the total falls.
+
+    Every trial pays for telling the steps, and the uniform step stays where none of them is shorter.
+    """
+    octaves = [0] * (int(classes.max(initial=-1)) + 1)
+    best, least = uniform, bits(uniform)
+    for _ in range(ROUNDS if len(octaves) > 1 else 0):
+        before = least
+        for index in range(len(octaves)):
+            for way in (1, -1):
+                tried = [*octaves[:index], octaves[index] + way, *octaves[index + 1 :]]
+                knobs = _with_octaves(uniform, classes, tried)
+                if (cost := bits(knobs)) < least:
+                    best, least, octaves = knobs, cost, tried
+        if least == before:
+            break
+    return best
+
+
+def _with_octaves(uniform: Knobs, classes: Ints, octaves: Sequence[int]) -> Knobs:
+    """Knobs with the step of class g at 2^octaves[g] times the uniform one; silent parts keep that one."""
+    finest = min(0, *octaves)
+    each = np.where(classes < 0, 0, np.array(octaves)[np.maximum(classes, 0)]) - finest
+    told = tuple(each.tolist()) if each.any() else ()
+    return replace(uniform, half_octaves=uniform.half_octaves + 2 * finest, octaves=told)
