@@ -1,0 +1,117 @@
+"""Verdicts with their places: what JUnit, SARIF and GitHub are told of claims."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .failures import Failure
+
+if TYPE_CHECKING:
+    from assay.models import Network
+    from assay.proofs import Claim, ClaimFile, Outcome
+
+Place = tuple[int, int]
+"""Line and column, from 1."""
+
+_HEADER = re.compile(r"""^[ \t]*(?=\[\[[ \t]*["']?claim["']?[ \t]*\]\])""", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of one claim, and where the claim stands.
+
+    Attributes:
+        outcome: the verdict and what stands behind it.
+        file: the claim's file, relative to the root of the checkout where it lies inside.
+        line: line of the claim, from 1.
+        column: column in that line, from 1.
+    """
+
+    outcome: Outcome
+    file: Path
+    line: int
+    column: int
+
+    @property
+    def status(self) -> str:
+        """ "proved", "refuted" or "unknown"."""
+        return self.outcome.status
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a line."""
+        from .outcomes import headline
+
+        return headline(self.outcome)
+
+    @property
+    def details(self) -> list[str]:
+        """The claim and its evidence, in lines."""
+        from .outcomes import details
+
+        return details(self.outcome)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Claims that are verified together: a claim file, or a property of a network.
+
+    ``places`` has an entry for each claim; ``networks`` are those that need no loading.
+    """
+
+    path: Path
+    claims: ClaimFile | Sequence[Claim]
+    places: list[Place]
+    networks: dict[str, Network] | None = None
+
+    def judged(self, outcomes: Sequence[Outcome]) -> list[Judged]:
+        """The outcomes of these claims, each with its place."""
+        file = from_root(self.path)
+        return [Judged(outcome, file, *place) for outcome, place in zip(outcomes, self.places, strict=True)]
+
+
+def claim_source(path: str | Path) -> Source:
+    """Read a claim file; raises `proofs.InputError`."""
+    from assay import proofs
+
+    file = proofs.read(path)
+    return Source(file.path, file, claim_places(file.path.read_text(encoding="utf-8"), len(file.claims)))
+
+
+def property_sources(network: Path, properties: Sequence[Path]) -> list[Source]:
+    """Read an ONNX network and VNN-LIB properties of it; raises `proofs.InputError`, `Failure`."""
+    from assay import proofs
+
+    try:
+        read = proofs.read_onnx(network)
+    except ModuleNotFoundError as error:
+        raise Failure(
+            f"{network}: reading ONNX needs the package {error.name}: install assay[onnx]"
+        ) from error
+    return [Source(path, [proofs.read_property(path)], [(1, 1)], {"f": read}) for path in properties]
+
+
+def claim_places(text: str, claims: int) -> list[Place]:
+    """Where each ``[[claim]]`` of a claim file stands; the head of the file where that cannot be told.
+
+    >>> claim_places('model = "m"\\n[[claim]]\\n  [[claim]]', 2)
+    [(2, 1), (3, 3)]
+    """
+    found = [
+        (text.count("\n", 0, match.end()) + 1, match.end() - match.start() + 1)
+        for match in _HEADER.finditer(text)
+    ]
+    # Inline tables have no headers, and a text of several lines may hold what looks like one.
+    return found if len(found) == claims else [(1, 1)] * claims
+
+
+def from_root(path: Path) -> Path:
+    """A path relative to the checkout (GITHUB_WORKSPACE, or the working folder) if it lies inside."""
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+    whole = path.resolve()
+    return whole.relative_to(root) if whole.is_relative_to(root) else whole
