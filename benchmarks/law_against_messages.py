@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from assay.mdl import wire as on
 from assay.mdl.grid import quantise
 from assay.mdl.keyed import keyed, linear_sharings
 from assay.mdl.parts import PartWay, SentParts, known_range, send_parts
-from assay.mdl.tally import Ints
-from assay.mdl.transmit import stream, stream_code, support
+from assay.mdl.support import support_costs
+from assay.mdl.tally import Ints, Usage
+from assay.mdl.transmit import stream, stream_code
+from assay.mdl.transmit_support import support
 from assay.mdl.wire import Sender
 from assay.models import load, zoo
 
@@ -47,7 +50,7 @@ def compare(name: str, text: str, delta: float, precision: int, n: int) -> None:
     outputs = network(data.inputs)
     explanation = build(text, Subject("mechanism", network, data, outputs=outputs))
     problem = MechanismProblem(data.inputs, outputs, GridTarget(delta))
-    law = score_mechanism(explanation, problem, precision).law
+    law = plain(score_mechanism(explanation, problem, precision).law)
     sent = send_parts(explanation.parts(), precision)
     active = explanation.active(sent.restored, data.inputs)
     wanted = quantise(outputs, delta)
@@ -59,6 +62,15 @@ def compare(name: str, text: str, delta: float, precision: int, n: int) -> None:
         subsets = [rng.choice(n, N, replace=False) for _ in range(SIZES.get(N, 1))]
         lengths = [encode(law, sent, used[s], residual[s], residual) for s in subsets]
         report(N, law(N), np.array(lengths))
+
+
+def plain(law: Law) -> Law:
+    """Without the codes that look at other parts or at fractions, which this script does not write out."""
+    simple = {
+        line: tuple(r for r in ways if "dependent" not in r.name and "by fraction" not in r.name)
+        for line, ways in law.rates.items()
+    }
+    return replace(law, rates=simple)
 
 
 def report(N: int, law: float, lengths: np.ndarray) -> None:
@@ -76,11 +88,11 @@ def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints)
     """Ideal and real length of a message about some data, with the codes that the law names."""
     point, sender = law.at(len(active)), Sender()
     on.natural(sender, np.array([sent.precision]), 1)
-    sender.uniform(np.array([0]), 8, 1)  # which code of the support
     if point.codes["support"] == "frequencies":
         frequencies(sender, law, active)
     else:
-        support(sender, active, point.codes["support"], *active.shape)
+        costs = {cost.name: cost for cost in support_costs(Usage.of(active))}
+        support(sender, active, costs[point.codes["support"]], *active.shape)
     for i, way in enumerate(cheapest(law, len(active))):
         tensor(sender, sent, i, way, np.append(active.any(0), True))
     correction(sender, law, point.codes["residual"], residual, every)
@@ -89,6 +101,7 @@ def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints)
 
 def frequencies(sender: Sender, law: Law, active: Ints) -> None:
     """The counts of all n data once, then these data at those frequencies."""
+    sender.uniform(np.array([0]), 8, 1)  # which code of the support
     on.natural(sender, np.array([law.n]), 1)
     on.natural(sender, law.usage + 1, law.usage.size)
     open_parts = np.nonzero((law.usage > 0) & (law.usage < law.n))[0]
