@@ -10,13 +10,18 @@ from .circuits import EdgeCircuit, NodeCircuit, prune_by_attribution, prune_by_m
 from .codebook import Codebook
 from .components import Always, Components, Gates, Reads, planted_components, svd_components
 from .errors import ExplanationError
+from .frontiers import frontiers
 from .neurons import NeuronBasis, Neurons
 from .pca import LinearBasis, pca, random_rotation
 from .registry import KINDS, Subject, build
+from .robustness import Variation, variations
 from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .saelens import load_saelens, save_saelens
+from .sending import send
 from .specs import Spec
 from .stored import load_components, save_components
+from .student import Student
+from .tradeoff import Tradeoff, tradeoff
 from .weighing import Evidence, Question, gather, weigh, weigh_one
 from .whole import Answers, Lookup, WholeNetwork
 
@@ -43,9 +48,13 @@ __all__ = [
     "SAEMechanism",
     "SAESite",
     "Spec",
+    "Student",
     "Subject",
+    "Tradeoff",
+    "Variation",
     "WholeNetwork",
     "build",
+    "frontiers",
     "gather",
     "load_components",
     "load_saelens",
@@ -56,7 +65,10 @@ __all__ = [
     "random_rotation",
     "save_components",
     "save_saelens",
+    "send",
     "svd_components",
+    "tradeoff",
+    "variations",
     "weigh",
     "weigh_one",
 ]

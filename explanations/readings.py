@@ -22,11 +22,14 @@ from assay.mdl.site import chunks, usage_of
 from assay.mdl.tally import merge
 
 from .components import Components
+from .student import Student
 from .weighing import Evidence, site_problem
 
 
 def readings_of(evidence: Evidence, sent: Any, score: Score) -> dict[str, float]:
     """Readings by the names of ``assay.mdl.readings.READINGS``, as far as they apply."""
+    if isinstance(sent, Student):
+        return {}
     usage, precision = score.usage, int(score.knobs["precision"])
     parts = _parts(sent)
     numbers = _numbers(parts, nonzero=False)
@@ -97,7 +100,8 @@ def _apd(sent: Components, score: Score, precision: int) -> float:
     rank = {"all": [1.0] * usage.parts}
     sizes = _numbers(sent.parts(), nonzero=False)[:-1]
     share = usage.counts / max(usage.n, 1)
-    return sum(
-        float(share[c]) * apd_description_length(rank, [c], precision * float(sizes[c]), usage.parts)
+    lengths = (
+        apd_description_length(rank, [int(c)], precision * float(sizes[c]), usage.parts)
         for c in np.flatnonzero(usage.counts)
     )
+    return float(sum(p * bits for p, bits in zip(share[usage.counts > 0].tolist(), lengths, strict=True)))

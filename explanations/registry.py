@@ -26,6 +26,7 @@ from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .saelens import load_saelens
 from .specs import Spec
 from .stored import load_components
+from .student import Student
 from .whole import Answers, Lookup, WholeNetwork
 
 Setting = Literal["site", "mechanism"]
@@ -133,6 +134,14 @@ def _answers(spec: Spec, subject: Subject) -> Any:
     return Answers(subject.model(), subject.outputs)
 
 
+def _student(spec: Spec, subject: Subject) -> Any:
+    spec.only("seed")
+    if subject.outputs is None:
+        raise ExplanationError("a student learns the outputs of a mechanism")
+    seed = spec.integer("seed")
+    return Student(subject.model(), subject.inputs(), subject.outputs, subject.seed if seed is None else seed)
+
+
 def _circuit(spec: Spec, subject: Subject) -> Any:
     spec.only("keep", "method")
     network, keep = subject.model(), spec.number("keep")
@@ -181,11 +190,12 @@ KINDS: dict[str, Builder] = {
     "lookup": _lookup,
     "network": _network,
     "answers": _answers,
+    "student": _student,
     "circuit": _circuit,
     "components": _components,
 }
 SITE_ONLY = {"pca", "rotation"}
-MECHANISM_ONLY = {"network", "answers", "circuit", "components"}
+MECHANISM_ONLY = {"network", "answers", "student", "circuit", "components"}
 
 
 def build(text: str, subject: Subject) -> Any:

@@ -26,12 +26,14 @@ from assay.mdl import (
 )
 from assay.mdl.audit import Checks, audit_site
 from assay.mdl.report import ExplanationRecord, Report, ScopeRecord, environment, make_report
+from assay.mdl.student import score_student
 from assay.models import Activations, Dataset, Network, collect, stream
 from torch import Tensor
 
 from .alternatives import Alternatives
 from .errors import ExplanationError
 from .registry import Setting, Subject, build
+from .student import Student
 
 Progress = Callable[[str, int, int], None]
 TargetName = Literal["activations", "outputs"]
@@ -195,6 +197,8 @@ def mechanism_problem(evidence: Evidence) -> MechanismProblem:
 
 def _mechanism_score(evidence: Evidence, explanation: Any, progress: Progress | None) -> Score:
     problem, named = mechanism_problem(evidence), _named(progress, explanation.name)
+    if isinstance(explanation, Student):
+        return score_student(explanation, problem, evidence.question.seed, named)
     return score_mechanism(explanation, problem, evidence.question.precision, progress=named)
 
 
@@ -278,6 +282,8 @@ def digest(explanation: Any) -> str:
 
 
 def _tensors(explanation: Any) -> Mapping[str, Tensor]:
+    if isinstance(explanation, Student):
+        return {}
     if hasattr(explanation, "dictionary"):
         dictionary = explanation.dictionary()
         rows = {} if dictionary.rows is None else {"rows": dictionary.rows}

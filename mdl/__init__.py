@@ -1,6 +1,8 @@
 """Bits: codes, tallies, the ledger, the law of an explanation, reports and their comparison."""
 
 from .compare import Comparison, Incomparable, comparison, longer_than
+from .frontier import Frontier, OperatingPoint
+from .heldout import HeldOut, held_out
 from .law import Law, Point, Rate
 from .ledger import Ledger, Line
 from .mechanism_score import MechanismProblem, score_mechanism
@@ -12,10 +14,12 @@ from .message import (
     SiteExplanation,
     TellsCoefficients,
 )
+from .pareto import Place, pareto
 from .parts import PartError, Parts, PartTensor, one_part
 from .report import Report, ReportError, json_schema, load_report, load_reports
 from .score import Score, shortest_of, with_choice
 from .site_score import SiteProblem, score_site
+from .student import score_student
 from .tally import Histogram, Usage, merge
 from .target import CategoricalTarget, GridTarget, Target, kl_bits
 
@@ -25,7 +29,9 @@ __all__ = [
     "Comparison",
     "Dictionary",
     "DoesNotDecode",
+    "Frontier",
     "GridTarget",
+    "HeldOut",
     "Histogram",
     "Incomparable",
     "Law",
@@ -33,9 +39,11 @@ __all__ = [
     "Line",
     "MechanismExplanation",
     "MechanismProblem",
+    "OperatingPoint",
     "PartError",
     "PartTensor",
     "Parts",
+    "Place",
     "Point",
     "Rate",
     "Report",
@@ -47,6 +55,7 @@ __all__ = [
     "TellsCoefficients",
     "Usage",
     "comparison",
+    "held_out",
     "json_schema",
     "kl_bits",
     "load_report",
@@ -54,8 +63,10 @@ __all__ = [
     "longer_than",
     "merge",
     "one_part",
+    "pareto",
     "score_mechanism",
     "score_site",
+    "score_student",
     "shortest_of",
     "with_choice",
 ]

@@ -153,3 +153,16 @@ def test_held_out_lengths_and_flips_are_told_and_recorded(run):
 def test_only_activations_are_held_out(run, tms):
     made = json.loads(run(*tms, "--explain", "network", "--held-out", "--json").stdout)
     assert made["checks"]["heldout"] == "only activations at a site are held out"
+
+
+def test_a_student_learns_the_outputs_and_sends_no_parts(run, tms):
+    made = run(*tms, "--explain", "student", "--explain", "answers", "--readings", "--json")
+    assert made.exit_code == 0, made.stderr
+    student = json.loads(made.stdout)[0]
+    assert student["explanation"]["kind"] == "student"
+    assert [line["section"] for line in student["ledger"]["lines"]] == ["parts", "correction"]
+    assert student["ledger"]["lines"][0]["bits"] == 0
+    assert student["ledger"]["lines"][1]["status"] == "estimate"
+    refused = run("score", "zoo:tms-5-2", "--site", "hook_hidden", "--delta", "0.1", "--explain", "student")
+    assert refused.exit_code == 2
+    assert "--setting mechanism" in refused.stderr
