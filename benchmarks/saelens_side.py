@@ -1,7 +1,8 @@
 """SAELens' own sparsity-and-variance evaluation of an SAE on cached activations, timed.
 
-Runs in an environment of its own: pip install 'sae-lens==6.54.0' 'transformer-lens==3.9.0'. The model is a stub
-that hands out the cached activations, so only the evaluation is timed. Prints one JSON object.
+Runs in an environment of its own: pip install 'sae-lens==6.54.0' 'transformer-lens==3.9.0'. The model is
+a stub that hands out the cached activations, so only the evaluation is timed. Prints one JSON object.
+
 Usage: python benchmarks/saelens_side.py SAELENS_FOLDER ACTIVATIONS.npy [BATCH_ROWS]
 """
 
