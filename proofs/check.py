@@ -25,18 +25,21 @@ import json
 import re
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import reduce
 from math import lcm
 from operator import mul
 from pathlib import Path
 from typing import Any
 
 GRID, SLOPE = 64, 16
+KINDS = ("real", "integer", "token", "bit")
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
 Form = tuple[Fraction, dict[tuple[int, int], Fraction]]  # constant, and coefficient of component i of a step
 Formula = tuple[Any, ...]  # ("atom", form, strict), ("and", [formula…]) or ("or", [formula…])
 Tensors = dict[str, tuple[str, tuple[int, ...], list[float]]]
+Phases = dict[tuple[int, int], int]  # 1 for a ReLU (step, unit) that is on, -1 for one that is off
 
 
 class RejectedError(Exception):
@@ -59,14 +62,18 @@ def number(text: Any) -> Fraction:
     return Fraction(text)
 
 
+def scaled(values: Iterable[Any], below: int) -> list[int]:
+    """Exact values times a multiple of all their denominators."""
+    return [n * (below // d) for n, d in (value.as_integer_ratio() for value in values)]
+
+
 def read_weights(path: str | Path) -> tuple[str, Tensors]:
     """Digest over the sorted (name, dtype, shape, bytes), and the tensors of a safetensors file."""
     data = Path(path).read_bytes()
     start = 8 + struct.unpack("<Q", data[:8])[0]
-    sha, tensors = hashlib.sha256(), {}
-    for name, entry in sorted(json.loads(data[8:start]).items()):
-        if name == "__metadata__":
-            continue
+    sha, tensors, table = hashlib.sha256(), {}, json.loads(data[8:start])
+    table.pop("__metadata__", None)
+    for name, entry in sorted(table.items()):
         begin, end = entry["data_offsets"]
         raw, shape = data[start + begin : start + end], tuple(entry["shape"])
         code, dtype = TYPES.get(entry["dtype"], ("", entry["dtype"].lower().replace("i", "int")))
@@ -113,14 +120,16 @@ class Program:
         self.steps.append(step)
         return len(self.steps) - 1
 
-    def affine(self, terms: dict[int, Any], const: Iterable[Any], depth: int) -> int:
-        ratios = {s: [[v.as_integer_ratio() for v in row] for row in rows] for s, rows in terms.items()}
-        offsets = [c.as_integer_ratio() for c in const]
-        below = lcm(*{d for rows in [*ratios.values(), [offsets]] for row in rows for _, d in row})
-        whole = {s: [[n * (below // d) for n, d in row] for row in rows] for s, rows in ratios.items()}
-        columns = {s: list(zip(*rows, strict=True)) for s, rows in whole.items()}
-        scaled = [n * (below // d) for n, d in offsets]
-        return self.add("affine", len(scaled), whole, columns, scaled, below, depth * self.rounding)
+    def units(self, step: int) -> list[Form]:
+        return [form(0, {(step, i): 1}) for i in range(self.steps[step][1])]
+
+    def affine(self, terms: dict[int, Any], const: Sequence[Any], depth: int) -> int:
+        every = [const, *(row for matrix in terms.values() for row in matrix)]
+        below = lcm(*{value.as_integer_ratio()[1] for row in every for value in row})
+        rows = {s: [scaled(row, below) for row in matrix] for s, matrix in terms.items()}
+        columns = {s: list(zip(*matrix, strict=True)) for s, matrix in rows.items()}
+        offsets = scaled(const, below)
+        return self.add("affine", len(offsets), rows, columns, offsets, below, depth * self.rounding)
 
     def of_forms(self, forms: list[Form], depth: int = 0) -> int:
         sources = sorted({step for f in forms for step, _ in f[1]})
@@ -134,8 +143,8 @@ class Program:
         if kind == "relu":
             return self.add("relu", size, sources[0])
         if kind == "linear":
-            (rows, columns), values_ = tensors[op[2]][1:]
-            matrix: list[Any] = [values_[i * columns : (i + 1) * columns] for i in range(rows)]
+            (rows, columns), entries = tensors[op[2]][1:]
+            matrix: list[Any] = [entries[i * columns : (i + 1) * columns] for i in range(rows)]
             matrix = list(zip(*matrix, strict=True)) if op[3] else matrix
             bias: list[float] = tensors[op[4]][2] if op[4] is not None else [0.0] * len(matrix)
             depth = max(sum(map(bool, row)) for row in matrix) + any(bias)
@@ -145,7 +154,7 @@ class Program:
         const: list[Any] = tensors[op[3][1:]][2] if op[3][0] == "@" else [number(op[3])] * size
         forms = [form(const[i]) for i in range(size)]
         for source, factor in zip(sources, factors, strict=True):
-            forms = [plus(f, form(0, {(source, i): factor})) for i, f in enumerate(forms)]
+            forms = [plus(f, unit, factor) for f, unit in zip(forms, self.units(source), strict=True)]
         return self.of_forms(forms, sum(abs(f) != 1 for f in factors) + len(sources) - 1 + any(const))
 
 
@@ -163,7 +172,9 @@ class Meaning:
             case ast.Name(id=name) if name in self.variables:
                 return self.variables[name]
             case ast.Subscript(value=base, slice=ast.Constant(value=int(i))):
-                return self.of(base)[i]
+                vector = self.of(base)
+                need(isinstance(vector, list), "an index of what is no vector")
+                return vector[i]
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
                 return self.call(name, [self.of(arg) for arg in args])
             case ast.BinOp(left=left, op=op, right=right):
@@ -183,37 +194,31 @@ class Meaning:
         if name == "argmax":
             return "argmax", forms
         if name == "abs":
-            sizes = [
-                plus(plus(form(0), f, -1), ramp, 2) for f, ramp in zip(forms, self.relu(forms), strict=True)
-            ]
+            sizes = [plus(plus(form(0), f, -1), r, 2) for f, r in zip(forms, self.relu(forms), strict=True)]
             return sizes if isinstance(args[0], list) else sizes[0]
-        if name in ("max", "min", "sum"):
-            return self.reduce(forms, -1 if name == "min" else 1, name == "sum")
+        if name == "sum":
+            return reduce(plus, forms)
+        if name in ("max", "min"):
+            return self.largest(forms, -1 if name == "min" else 1)
         need(name in self.networks, f"unknown function {name!r}")
         if (name, repr(forms)) not in self.called:
             operations, tensors = self.networks[name]
             values = [self.program.of_forms(forms, int(not all(map(plain, forms))))]
             for op in operations:
                 values.append(self.program.operation(op, values, tensors))
-            outputs = range(self.program.steps[values[-1]][1])
-            self.called[name, repr(forms)] = [form(0, {(values[-1], i): 1}) for i in outputs]
+            self.called[name, repr(forms)] = self.program.units(values[-1])
         return self.called[name, repr(forms)]
 
     def relu(self, forms: list[Form]) -> list[Form]:
-        step = self.program.add("relu", len(forms), self.program.of_forms(forms))
-        return [form(0, {(step, i): 1}) for i in range(len(forms))]
+        return self.program.units(self.program.add("relu", len(forms), self.program.of_forms(forms)))
 
-    def reduce(self, forms: list[Form], sign: int, summing: bool) -> Form:
-        while len(forms) > 1 and not summing:
-            pairs = list(zip(forms[::2], forms[1::2], strict=False))
+    def largest(self, forms: list[Form], sign: int) -> Form:
+        """A tournament: max(a, b) = b + relu(a - b) and min(a, b) = b - relu(b - a)."""
+        while len(forms) > 1:
+            pairs, rest = list(zip(forms[::2], forms[1::2], strict=False)), forms[len(forms) // 2 * 2 :]
             ramps = self.relu([plus(plus(form(0), a, sign), b, -sign) for a, b in pairs])
-            forms = [plus(b, r, sign) for (_, b), r in zip(pairs, ramps, strict=True)] + forms[
-                2 * len(pairs) :
-            ]
-        total = forms[0]
-        for other in forms[1:]:
-            total = plus(total, other)
-        return total
+            forms = [plus(b, r, sign) for (_, b), r in zip(pairs, ramps, strict=True)] + rest
+        return forms[0]
 
 
 def plain(f: Form) -> bool:
@@ -245,13 +250,12 @@ def compare(op: type, a: Any, b: Any) -> Formula:
     if a[0] in ("atom", "and", "or") and op is ast.Eq:
         return "or", [("and", [a, b]), ("and", [negate(a), negate(b)])]
     if a[0] == "argmax" or b[0] == "argmax":
-        forms = a[1] if a[0] == "argmax" else b[1]
-        sides = [(form(k), b) if a[0] == "argmax" else (a, form(k)) for k in range(len(forms))]
-        wins = [
-            [("atom", plus(f, g, -1), j < k) for j, g in enumerate(forms) if j != k]
-            for k, f in enumerate(forms)
-        ]
-        return "or", [("and", [*win, compare(op, *side)]) for win, side in zip(wins, sides, strict=True)]
+        forms, cases = (a if a[0] == "argmax" else b)[1], []
+        for k, f in enumerate(forms):  # the first k of the largest, and k in the place of the argmax
+            wins = [("atom", plus(f, g, -1), j < k) for j, g in enumerate(forms) if j != k]
+            side = compare(op, form(k), b) if a[0] == "argmax" else compare(op, a, form(k))
+            cases.append(("and", [*wins, side]))
+        return "or", cases
     if isinstance(a, list) or isinstance(b, list):
         each = [compare(op, x, y) for x, y in stretched(a, b)]
         return each[0] if len(each) == 1 else ("and", each)
@@ -268,64 +272,54 @@ class Problem:
     def __init__(self, claim: Any, substitution: Any, networks: dict[str, Any]) -> None:
         declared, given, show, semantics = fields(claim, "for", "given", "show", "semantics")
         need(semantics in ("real", "float32"), f"unknown semantics {semantics!r}")
-        self.rounding, groups = semantics == "float32", {}
+        self.rounding = semantics == "float32"
+        self.groups: dict[str, list[str] | None] = {}  # components of vectors
         self.ranges: dict[str, tuple[Fraction, Fraction, bool]] = {}
         for name, kind, lo, hi, size in declared:
-            fits = re.fullmatch(r"[A-Za-z_]\w*", name) and name not in groups
-            need(fits and kind in ("real", "integer", "token", "bit"), f"bad variable {name!r} ({kind})")
+            fits = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name not in self.groups
+            need(fits and kind in KINDS and size != 0, f"bad variable {name!r} ({kind})")
             low, high = number(lo), number(hi)
             need(not self.rounding or kind == "real" or max(-low, high) <= 2**24, f"{name} exceeds float32")
-            groups[name] = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
-            self.ranges |= dict.fromkeys(groups[name], (low, high, kind != "real"))
-        vectors = {name for name, *_, size in declared if size is not None}
+            self.groups[name] = None if size is None else [f"{name}[{i}]" for i in range(size)]
+            self.ranges |= dict.fromkeys(self.groups[name] or [name], (low, high, kind != "real"))
         self.inputs = {name: form(0, {(0, i): 1}) for i, name in enumerate(self.ranges)}
-
-        def meaning(networks: dict[str, Any]) -> Meaning:
-            lists = {n: [self.inputs[c] for c in group] for n, group in groups.items()}
-            known = {n: forms if n in vectors else forms[0] for n, forms in lists.items()}
-            return Meaning(Program(len(self.inputs), self.rounding), known, networks)
-
-        condition = ast.parse(given if given is not None else "0 <= 0", mode="eval").body
-        parts = condition.values if isinstance(condition, ast.BoolOp) else [condition]
-        need(
-            not substitution or not isinstance(getattr(condition, "op", None), ast.Or),
-            "substitutes into an or",
-        )
-        self.parts: list[Formula] = []
+        condition: Any = ast.parse(given if given is not None else "0 <= 0", mode="eval").body
+        both = isinstance(condition, ast.BoolOp) and isinstance(condition.op, ast.And)
         for name, k in substitution:
-            part: Any = parts[k]
-            pivot = (0, list(self.ranges).index(name))
-            need(
-                isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Eq),
-                "substitutes what is no equality",
-            )
-            scratch = meaning({})
-            left, right = (scratch.of(side) for side in (part.left, part.comparators[0]))
-            zero = plus(left, right, -1)
-            need(pivot in zero[1] and all(step == 0 for step, _ in zero[1]), f"it does not determine {name}")
-            self.inputs = {
-                c: plus(f, zero, -f[1].get(pivot, 0) / zero[1][pivot]) for c, f in self.inputs.items()
-            }
-        final = meaning(networks)
-        self.program = final.program
+            self.substitute(name, condition.values[k] if both else [condition][k])
+        final = self.meaning(networks)
+        self.program, self.parts = final.program, list[Formula]()
         for name, _ in substitution:
-            low, high, _ = self.ranges[name]
-            f = self.inputs[name]
+            (low, high, _), f = self.ranges[name], self.inputs[name]
             self.parts += [("atom", plus(f, form(low), -1), False), ("atom", plus(form(high), f, -1), False)]
         self.parts += flat(final.of(condition)) if given is not None else []
         self.parts += flat(negate(final.of(ast.parse(show, mode="eval").body)))
+
+    def meaning(self, networks: dict[str, Any]) -> Meaning:
+        known: dict[str, Any] = {}
+        for name, group in self.groups.items():
+            known[name] = self.inputs[name] if group is None else [self.inputs[c] for c in group]
+        return Meaning(Program(len(self.inputs), self.rounding), known, networks)
+
+    def substitute(self, name: str, part: Any) -> None:
+        """Solve an equality among the inputs for one of them."""
+        need(isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Eq), "it is no equality")
+        scratch, pivot = self.meaning({}), (0, list(self.ranges).index(name))
+        zero = plus(scratch.of(part.left), scratch.of(part.comparators[0]), -1)
+        need(pivot in zero[1] and all(step == 0 for step, _ in zero[1]), f"it does not determine {name}")
+        self.inputs = {c: plus(f, zero, -f[1].get(pivot, 0) / zero[1][pivot]) for c, f in self.inputs.items()}
 
 
 class Box:
     """Bounds of all steps where the components are in [low, high] and some ReLUs are on or off."""
 
-    def __init__(self, program: Program, low: list[Fraction], high: list[Fraction], phases: Any) -> None:
+    def __init__(self, program: Program, low: list[Fraction], high: list[Fraction], phases: Phases) -> None:
         self.program, self.phases = program, phases
         self.below = lcm(*(v.denominator for v in (*low, *high)))
-        self.low, self.high = ([int(v * self.below) for v in side] for side in (low, high))
-        self.intervals: dict[int, list[tuple[int, int]]] = {}
+        self.low, self.high = scaled(low, self.below), scaled(high, self.below)
+        self.intervals: dict[tuple[int, int], tuple[int, int]] = {}
         self.radii: dict[int, list[int]] = {}
-        self.lines: dict[int, list[tuple[int, int, int]]] = {}
+        self.lines: dict[int, list[Sequence[int]]] = {}
 
     def refuted(self, formula: Formula, slopes: Any = None) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the lower ones."""
@@ -336,139 +330,130 @@ class Box:
         rows = {step: [0] * self.program.steps[step][1] for step, _ in terms}
         for (step, i), value in terms.items():
             rows[step][i] = int(value * below)
-        top = self.upper(rows, int(constant * below), below, 0, slopes or {})
+        top, _ = self.upper(rows, int(constant * below), below, 0, slopes)
         return top < 0 or (top == 0 and strict)
 
-    def upper(self, rows: dict[int, list[int]], const: int, below: int, error: int, slopes: Any) -> Fraction:
-        """Upper bound of (sum of rows · steps + const + error 2^-GRID) / below."""
-        rows = {0: [0] * len(self.low), **rows}
-        while (step := max(rows)) > 0:
+    def upper(self, rows: Any, const: int, below: int, error: int, slopes: Any = None) -> tuple[int, int]:
+        """Bound n / d, in units of 2^-GRID, of (sum of rows · steps + const + error 2^-GRID) / below."""
+        while step := max(rows, default=0):
             row, (kind, _, *about) = rows.pop(step), self.program.steps[step]
             if kind == "affine":
-                _, columns, offsets, scale, _ = about
-                self.program.work += sum(len(row) * len(each) for each in columns.values())
-                error += sum(map(mul, map(abs, row), self.radius(step)))
+                _, columns, offsets, scale, roundings = about
+                self.program.work += len(row) * sum(map(len, columns.values()))
+                error += sum(map(mul, map(abs, row), self.radius(step))) if roundings else 0
                 const = const * scale + sum(map(mul, row, offsets))
                 new = {s: [sum(map(mul, row, column)) for column in each] for s, each in columns.items()}
             else:
-                scale, lines = 1 << SLOPE, self.relaxation(step, slopes)
-                error += sum(v * t for v, (_, _, t) in zip(row, lines, strict=True) if v > 0)
+                scale, (down, up, caps) = 1 << SLOPE, self.relaxation(step, slopes)
+                error += sum(v * t for v, t in zip(row, caps, strict=True) if v > 0)
                 const *= scale
-                new = {
-                    about[0]: [
-                        v * (up if v > 0 else down) for v, (down, up, _) in zip(row, lines, strict=True)
-                    ]
-                }
+                new = {about[0]: [v * (s if v > 0 else a) for v, s, a in zip(row, up, down, strict=True)]}
             error, below = error * scale, below * scale
             rows = {s: [v * scale for v in old] for s, old in rows.items()}
             for s, more in new.items():
                 rows[s] = [a + b for a, b in zip(rows[s], more, strict=True)] if s in rows else more
-        corner = sum(
-            v * (high if v > 0 else low) for v, low, high in zip(rows[0], self.low, self.high, strict=True)
-        )
-        total = ((corner + const * self.below) << GRID) + error * self.below
-        return Fraction(total, (below * self.below) << GRID)
+        ends = zip(rows.get(0, [0] * len(self.low)), self.low, self.high, strict=True)
+        corner = sum(v * (high if v > 0 else low) for v, low, high in ends)
+        return ((corner + const * self.below) << GRID) + error * self.below, below * self.below
 
-    def interval(self, step: int) -> list[tuple[int, int]]:
-        """Bounds of a step's values in units of 2^-GRID, rounded outwards."""
-        if step not in self.intervals:
-            kind, size, *about = self.program.steps[step]
+    def interval(self, step: int, i: int) -> tuple[int, int]:
+        """Bounds of one unit of a step, in units of 2^-GRID, rounded outwards."""
+        if (step, i) not in self.intervals:
+            kind, _, *about = self.program.steps[step]
             if kind == "relu":
-                pairs = [(max(low, 0), max(high, 0)) for low, high in self.interval(about[0])]
+                low, high = (0, 0) if self.phases.get((step, i)) == -1 else self.interval(about[0], i)
+                low, high = max(low, 0), max(high, 0)
             elif kind == "affine":
-                pairs = [self.row(step, i) for i in range(size)]
+                matrices, _, offsets, below, _ = about
+                error, ends = self.radius(step)[i] * below, []
+                for sign in (-1, 1):
+                    rows = {s: [sign * v for v in matrix[i]] for s, matrix in matrices.items()}
+                    top, unit = self.upper(rows, sign * offsets[i], below, error)
+                    ends.append(-sign * (-top // unit))
+                low, high = ends
             else:
-                ends = zip(self.low, self.high, strict=True)
-                pairs = [
-                    ((low << GRID) // self.below, -((-high << GRID) // self.below)) for low, high in ends
-                ]
-            self.intervals[step] = pairs
-        return self.intervals[step]
-
-    def row(self, step: int, i: int) -> tuple[int, int]:
-        _, _, whole, _, offsets, below, _ = self.program.steps[step]
-        ends = []
-        for sign in (-1, 1):
-            rows = {s: [sign * v for v in matrix[i]] for s, matrix in whole.items()}
-            top = self.upper(rows, sign * offsets[i], below, self.radius(step)[i] * below, {})
-            ends.append(-sign * ((-top.numerator << GRID) // top.denominator))
-        return ends[0], ends[1]
+                low, high = (self.low[i] << GRID) // self.below, -((-self.high[i] << GRID) // self.below)
+            self.intervals[step, i] = low, high
+        return self.intervals[step, i]
 
     def radius(self, step: int) -> list[int]:
         """Rounding error of each row of an affine step, in units of 2^-GRID."""
         if step not in self.radii:
-            _, size, whole, _, offsets, below, k = self.program.steps[step]
+            _, size, matrices, _, offsets, below, k = self.program.steps[step]
             total = [abs(c) << GRID for c in offsets]
-            for s, matrix in whole.items() if k else ():
-                sizes = [max(-low, high) for low, high in self.interval(s)]
-                total = [
-                    t + sum(map(mul, map(abs, row), sizes)) for t, row in zip(total, matrix, strict=True)
-                ]
+            for s, matrix in matrices.items() if k else ():
+                ends = [self.interval(s, i) for i in range(self.program.steps[s][1])]
+                sizes = [max(-low, high) for low, high in ends]
+                total = [t + sum(map(mul, map(abs, v), sizes)) for t, v in zip(total, matrix, strict=True)]
             need(not k or (k < 2**20 and max(total) < below << (GRID + 127)), "float32 may overflow")
             self.radii[step] = [-(-t * k // (below * (2**24 - k))) + 1 for t in total] if k else [0] * size
         return self.radii[step]
 
-    def relaxation(self, step: int, slopes: Any) -> list[tuple[int, int, int]]:
-        """Per ReLU: lower slope and upper slope, both times 2^SLOPE, and upper intercept times 2^GRID."""
+    def relaxation(self, step: int, slopes: Any) -> list[Sequence[int]]:
+        """Per ReLU: lower slope, upper slope (both times 2^SLOPE), and upper intercept times 2^GRID."""
         if step not in self.lines:
             one, lines = 1 << SLOPE, []
-            for i, (low, high) in enumerate(self.interval(self.program.steps[step][2])):
-                if phase := self.phases.get((step, i), 1 if low >= 0 else -1 if high <= 0 else 0):
-                    lines.append((one, one, 0) if phase > 0 else (0, 0, 0))
-                    continue
-                up, down = (high << SLOPE) // (high - low), one if high > -low else 0
-                lines.append((down, up, -(-max(-up * low, (one - up) * high) >> SLOPE)))
-            self.lines[step] = lines
-        if not slopes:
-            return self.lines[step]
-        found = enumerate(self.lines[step])  # the intercept is positive for unstable ReLUs, and only for them
-        return [(slopes.get((step, i), a) if t else a, s, t) for i, (a, s, t) in found]
+            for i in range(self.program.steps[step][1]):
+                sign = self.phases.get((step, i), 0)
+                low, high = (sign, sign) if sign else self.interval(self.program.steps[step][2], i)
+                if low >= 0 or high <= 0:
+                    lines.append((one, one, 0) if low >= 0 else (0, 0, 0))
+                else:
+                    slope = high * one // (high - low)
+                    cap = -(-max(-slope * low, (one - slope) * high) // one)
+                    lines.append((one if high > -low else 0, slope, cap))
+            self.lines[step] = list(zip(*lines, strict=True))
+        down, up, ceilings = self.lines[step]
+        if slopes:  # they count for ReLUs that may be both, which alone have a positive intercept
+            down = [slopes.get((step, i), a) if ceilings[i] else a for i, a in enumerate(down)]
+        return [down, up, ceilings]
+
+
+def closed(box: Box, parts: list[Formula], item: Any) -> bool:
+    """Whether one of the parts, or the sum of them that the item tells, holds nowhere in the box."""
+    slopes, multipliers = fields(item, "slopes", "sum") if item != 0 else ([], [])
+    table = {(step, i): a for step, i, a in slopes}
+    need(all(type(a) is int and 0 <= a <= 1 << SLOPE for a in table.values()), "a slope outside [0, 1]")
+    total, strict = form(0), False
+    for k, text in multipliers:
+        need(type(k) is int and k >= 0 and parts[k][0] == "atom", "a multiplier of what is no atom")
+        need(number(text) > 0, "a multiplier that is not positive")
+        total, strict = plus(total, parts[k][1], number(text)), strict or parts[k][2]
+    return box.refuted(("atom", total, strict), table) if multipliers else any(map(box.refuted, parts))
 
 
 def check_proof(problem: Problem, proof: Any) -> int:
     """Walk the tree in preorder, and close every leaf. Gives the number of leaves."""
     low, high, whole = map(list, zip(*problem.ranges.values(), strict=True))
-    stack: list[Any] = [(low, high, problem.parts, {})]
-    leaves, failed = 0, []
+    stack: list[Any] = [((low, high), problem.parts, {})]
+    leaves, failed, program = 0, [], problem.program
     for at, item in enumerate(proof):
         need(stack, "the tree has too many nodes")
-        low, high, parts, phases = stack.pop()
-        if isinstance(item, list):
-            kind, k, last = item
-            need(type(k) is int and k >= 0, f"node {at}: an index is no index")
-            if kind == "cut":
-                left = number(last)
-                right = left + 1 if whole[k] else left
-                need(low[k] <= left < high[k] and right <= high[k], f"node {at}: a cut outside of the box")
-                need(not whole[k] or left.denominator == 1, f"node {at}: a cut between whole numbers")
-                stack.append(([*low[:k], right, *low[k + 1 :]], high, parts, phases))
-                stack.append((low, [*high[:k], left, *high[k + 1 :]], parts, phases))
-            elif kind == "phase":
-                need(problem.program.steps[k][0] == "relu", f"node {at}: a phase of what is no ReLU")
-                v = form(0, {(problem.program.steps[k][2], last): 1})
-                for sign in (1, -1):
-                    known = [*parts, ("atom", plus(form(0), v, sign), False)]
-                    stack.append((low, high, known, {**phases, (k, last): sign}))
-            else:
-                need(kind == "case" and last is None and parts[k][0] == "or", f"node {at}: an unknown split")
-                others = parts[:k] + parts[k + 1 :]
-                stack += [(low, high, others + flat(part), phases) for part in reversed(flat(parts[k], "or"))]
+        box, parts, phases = stack.pop()  # the box as its two corners
+        if not isinstance(item, list):
+            leaves += 1
+            failed += [] if closed(Box(program, box[0], box[1], phases), parts, item) else [at]
             continue
-        slopes, multipliers = fields(item, "slopes", "sum") if item != 0 else ([], [])
-        table = {(step, i): a for step, i, a in slopes}
-        need(
-            all(type(a) is int and 0 <= a <= 1 << SLOPE for a in table.values()),
-            f"node {at}: a slope outside [0, 1]",
-        )
-        total, strict = form(0), False
-        for k, text in multipliers:
-            need(parts[k][0] == "atom" and number(text) > 0, f"node {at}: a multiplier of what is no atom")
-            total, strict = plus(total, parts[k][1], number(text)), strict or parts[k][2]
-        box = Box(problem.program, low, high, phases)
-        combined = ("atom", total, strict)
-        if not (box.refuted(combined, table) if multipliers else any(map(box.refuted, parts))):
-            failed.append(at)
-        leaves += 1
+        kind, k, last = item
+        need(type(k) is int and k >= 0, f"node {at}: an index is no index")
+        if kind == "cut":
+            low, high = box
+            left = number(last)
+            right = left + 1 if whole[k] else left
+            need(low[k] <= left < high[k] and right <= high[k], f"node {at}: a cut outside of the box")
+            need(not whole[k] or left.denominator == 1, f"node {at}: a cut between whole numbers")
+            halves = (low, [*high[:k], left, *high[k + 1 :]]), ([*low[:k], right, *low[k + 1 :]], high)
+            children = [(half, parts, phases) for half in halves]
+        elif kind == "phase":
+            need(program.steps[k][0] == "relu", f"node {at}: a phase of what is no ReLU")
+            v = program.units(program.steps[k][2])[last]
+            known = [(sign, [*parts, ("atom", plus(form(0), v, sign), False)]) for sign in (-1, 1)]
+            children = [(box, more, {**phases, (k, last): sign}) for sign, more in known]
+        else:
+            need(kind == "case" and last is None and parts[k][0] == "or", f"node {at}: an unknown split")
+            others = parts[:k] + parts[k + 1 :]
+            children = [(box, others + flat(part), phases) for part in flat(parts[k], "or")]
+        stack += reversed(children)
     need(not stack, "the tree is not complete")
     need(not failed, f"leaves not closed: {failed}")
     return leaves
@@ -477,18 +462,13 @@ def check_proof(problem: Problem, proof: Any) -> int:
 def check_witness(problem: Problem, witness: dict[str, str]) -> int:
     """The witness is in scope, and the claim is false of it whatever the roundings."""
     point = [number(value) for value in fields(witness, *problem.ranges)]
-    for value, (low, high, whole), f in zip(
-        point, problem.ranges.values(), problem.inputs.values(), strict=True
-    ):
+    entries = zip(point, problem.ranges.values(), problem.inputs.values(), strict=True)
+    for value, (low, high, whole), (constant, terms) in entries:
         need(low <= value <= high and (value.denominator == 1 or not whole), "the witness is out of range")
-        need(
-            f[0] + sum(c * point[i] for (_, i), c in f[1].items()) == value, "the witness breaks an equality"
-        )
-        if problem.rounding:
-            need(
-                struct.unpack("<f", struct.pack("<f", float(value)))[0] == value,
-                "the witness is no float32 point",
-            )
+        bound = constant + sum(c * point[i] for (_, i), c in terms.items())
+        need(bound == value, "the witness breaks an equality")
+        single = not problem.rounding or struct.unpack("<f", struct.pack("<f", float(value)))[0] == value
+        need(single, "the witness is no float32 point")
     claim = negate(("and", problem.parts))
     need(Box(problem.program, point, point, {}).refuted(claim), "the witness may satisfy the claim")
     return 1
@@ -501,9 +481,8 @@ def check(path: Path, weights: dict[str, Tensors]) -> str:
     head, claim, networks, substitution, verdict, evidence, seal = fields(content, *names, "seal")
     body = json.dumps({name: content[name] for name in names}, sort_keys=True, separators=(",", ":"))
     need(seal == hashlib.sha256(body.encode()).hexdigest(), "the seal does not match the content")
-    need(
-        head == "assay.certificate/1" and verdict in ("proved", "refuted"), f"unknown: {head!r}, {verdict!r}"
-    )
+    need(head == "assay.certificate/1", f"unknown format {head!r}")
+    need(verdict in ("proved", "refuted"), f"unknown verdict {verdict!r}")
     loaded = {}
     for name, network in networks.items():
         digest, operations = fields(network, "digest", "operations")

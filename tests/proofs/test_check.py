@@ -195,6 +195,16 @@ ORIGINAL = [
 ]
 
 
+def test_statements_are_no_vectors(made):
+    folder, paths, _ = made
+    weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
+    content = json.loads(paths["grid"].read_text())
+    content["claim"]["show"] = f"(({content['claim']['show']} and (x <= 6))[1]) == ((x <= 6) and (y <= 6))[0]"
+    (folder / "indexed.json").write_text(json.dumps(sealed(content)))
+    with pytest.raises(check.RejectedError, match="no vector"):
+        check.check(folder / "indexed.json", weights)
+
+
 def test_other_weights_are_rejected_even_where_the_claim_still_holds(made):
     folder, paths, _ = made
     for index in range(20):
