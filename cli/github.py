@@ -22,7 +22,7 @@ def running() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-def annotations(found: Iterable[Judged], allow_unknown: bool) -> list[str]:
+def claim_annotations(found: Iterable[Judged], allow_unknown: bool) -> list[str]:
     """A workflow command for each claim that is not proved."""
     return [
         _command(

@@ -14,14 +14,16 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit(found: Sequence[Judged], allow_unknown: bool) -> bytes:
     """The XML document; refuted is a failure, and so is unknown unless it is allowed: then it is skipped."""
-    root = ET.Element("testsuites", name="assay verify", **_counts(found, allow_unknown))
+    root = ET.Element("testsuites", {"name": "assay verify", **_counts(found, allow_unknown)})
     for file in dict.fromkeys(judged.file for judged in found):
         own = [judged for judged in found if judged.file == file]
-        suite = ET.SubElement(root, "testsuite", name=_told(file.as_posix()), **_counts(own, allow_unknown))
+        about = {"name": _told(file.as_posix()), **_counts(own, allow_unknown)}
+        suite = ET.SubElement(root, "testsuite", about)
         for judged in own:
             _case(suite, judged, allow_unknown)
     ET.indent(root, " ")
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _case(suite: ET.Element, judged: Judged, allow_unknown: bool) -> None:

@@ -152,7 +152,7 @@ def _publish(
     if sarif is not None:
         write_whole(sarif, sarif_log(found))
     if github.running():
-        _annotate(github.annotations(found, allow_unknown), as_json)
+        _annotate(github.claim_annotations(found, allow_unknown), as_json)
     github.append_summary(found)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import junitparser
 import pytest
-from assay.cli.github import annotations, summary
+from assay.cli.github import claim_annotations, summary
 from assay.cli.judged import Judged, claim_places
 from assay.cli.junit import junit
 from assay.cli.sarif import sarif
@@ -144,8 +144,8 @@ def test_unknown_fails_unless_it_is_allowed():
     assert (lenient.failures, lenient.skipped) == (0, 1)
     (suite,) = lenient
     assert [case.is_skipped for case in suite] == [False, True]
-    assert annotations(found, allow_unknown=False)[0].startswith("::error ")
-    assert annotations(found, allow_unknown=True)[0].startswith("::warning ")
+    assert claim_annotations(found, allow_unknown=False)[0].startswith("::error ")
+    assert claim_annotations(found, allow_unknown=True)[0].startswith("::warning ")
     (result,) = json.loads(sarif(found))["runs"][0]["results"]
     assert (result["ruleId"], result["level"]) == ("assay/unknown", "warning")
 
@@ -165,7 +165,7 @@ def test_no_name_breaks_a_report(name, file):
     (suite,) = junitparser.JUnitXml.fromstring(junit(one, allow_unknown=False))
     assert suite.failures == 1
     jsonschema.validate(json.loads(sarif(one)), SARIF)
-    (command,) = annotations(one, allow_unknown=False)
+    (command,) = claim_annotations(one, allow_unknown=False)
     assert not set("\r\n") & set(command)
     assert command.count("::") >= 2
     head = command.split("::")[1]
