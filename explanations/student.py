@@ -9,9 +9,9 @@ import torch
 from assay.models import Network
 from torch import Tensor, nn
 
-CONTEXT, EMBEDDING, HIDDEN = 8, 16, 256
-BATCH, EPOCHS, FEWEST_STEPS = 64, 6, 12
-LEARNING_RATE = 3e-3
+CONTEXT, EMBEDDING, HIDDEN = 4, 16, 256
+BATCH, EPOCHS, FEWEST_STEPS = 64, 3, 12
+LEARNING_RATE = 2e-3
 
 
 class Student:

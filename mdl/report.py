@@ -273,39 +273,46 @@ def json_schema() -> dict[str, Any]:
     return Report.model_json_schema(by_alias=True, mode="serialization")
 
 
+FRAMES = ("reports", "lines", "checks", "readings", "claims")
+
+
 def load_reports(paths: Sequence[Path | str]) -> dict[str, Any]:
-    """Tidy pandas frames ``reports`` (a row each), ``lines`` (a row per ledger line) and ``claims``."""
+    """Tidy pandas frames; every row begins with ``path`` and ``name`` of its report.
+
+    ``reports``: a row each (scope, samples, totals, L(N), faithfulness). ``lines``: a row per line of the
+    ledger. ``checks`` and ``readings``: a row per entry. ``claims``: a row per claim.
+    """
     import pandas as pd
 
-    reports = [load_report(path) for path in paths]
-    rows = [
-        {
-            "path": str(path),
-            "name": r.explanation.name,
-            "kind": r.explanation.kind,
-            **r.scope.model_dump(),
-            "samples": r.samples,
-            "total": r.ledger.total,
-            "total_per_sample": r.ledger.total_per_sample,
-            **{f"{s}_per_sample": r.section(s) for s in SECTIONS},
-            **{f"L({N})": value for N, value in r.law.at.items()},
-            **r.faithfulness,
-            **{f"reading_{name}": value for name, value in r.readings.items()},
-        }
-        for path, r in zip(paths, reports, strict=True)
-    ]
-    lines = [
-        {
-            "path": str(path),
-            "name": r.explanation.name,
-            "line": line.name,
-            **line.model_dump(exclude={"name"}),
-        }
-        for path, r in zip(paths, reports, strict=True)
-        for line in r.ledger.lines
-    ]
-    claims = [{"path": str(p), **claim} for p, r in zip(paths, reports, strict=True) for claim in r.claims]
-    return {"reports": pd.DataFrame(rows), "lines": pd.DataFrame(lines), "claims": pd.DataFrame(claims)}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in FRAMES}
+    for path in paths:
+        report = load_report(path)
+        for frame, entries in _tidy(report).items():
+            rows[frame] += [
+                {"path": str(path), "name": report.explanation.name, **entry} for entry in entries
+            ]
+    return {frame: pd.DataFrame(entries) for frame, entries in rows.items()}
+
+
+def _tidy(r: Report) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a report, by frame."""
+    about = {
+        "kind": r.explanation.kind,
+        **r.scope.model_dump(),
+        "samples": r.samples,
+        "total": r.ledger.total,
+        "total_per_sample": r.ledger.total_per_sample,
+        **{f"{s}_per_sample": r.section(s) for s in SECTIONS},
+        **{f"L({N})": value for N, value in r.law.at.items()},
+        **r.faithfulness,
+    }
+    return {
+        "reports": [about],
+        "lines": [{"line": x.name, **x.model_dump(exclude={"name"})} for x in r.ledger.lines],
+        "checks": [{"check": key, "value": value} for key, value in r.checks.items()],
+        "readings": [{"reading": key, "value": value} for key, value in r.readings.items()],
+        "claims": [dict(claim) for claim in r.claims],
+    }
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -95,6 +95,43 @@ CASES = {
     "config with an unknown key": ([*TMS, "--config", "wrong.toml"], "'delt'"),
     "config that is no YAML": ([*TMS, "--config", "broken.yaml"], "not YAML"),
     "missing config": ([*TMS, "--config", "no.toml"], "no.toml"),
+    "stream that is none": (["decode", "wide.npy", "-o", "out.npy"], "wide.npy: not an assay stream"),
+    "missing stream": (["decode", "no.assay"], "no.assay"),
+    "stream from NaN": (
+        ["encode", "--activations", "nan.npy", "--delta", "1", "--explain", "neurons", "-o", "out.assay"],
+        "NaN",
+    ),
+    "stream of a mechanism": (
+        [
+            "encode",
+            *TMS[1:],
+            "--site",
+            "hook_hidden",
+            "--delta",
+            "1",
+            "--explain",
+            "network",
+            "-o",
+            "a.assay",
+        ],
+        "--setting mechanism",
+    ),
+    "stream without a grid": (
+        ["encode", "--activations", "wide.npy", "--explain", "neurons", "-o", "out.assay"],
+        "--delta",
+    ),
+    "frontier at no distortion": (
+        ["frontier", "--activations", "wide.npy", "--explain", "neurons", "--at", "0", "--html", "out.html"],
+        "--at",
+    ),
+    "frontier with an unknown knob": (
+        ["frontier", "--activations", "wide.npy", "--explain", "pca,k=1:x", "--html", "out.html"],
+        "not a whole number",
+    ),
+    "held out of one datum": (
+        ["score", "--activations", "wide.npy", "--limit", "1", "--held-out", *SITE],
+        "two data or more",
+    ),
     "missing report": (["compare", "no.json"], "no.json"),
     "report without its fields": (["compare", "report.json", "--html", "page.html"], "scope: Field required"),
     "missing claims": (["verify", "no.claims.toml"], "no.claims.toml"),

@@ -4,6 +4,7 @@ import math
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from assay.mdl import ReportError, json_schema, load_report, load_reports
 from assay.mdl.intervals import interval, paired
 from assay.mdl.report import write_whole
@@ -138,3 +139,25 @@ def test_a_site_report_reads_back(site_score, tmp_path):
     report.save(tmp_path / "site.json")
     assert load_report(tmp_path / "site.json") == report
     jsonschema.validate(on_disk(report), json_schema())
+
+
+def test_frames_are_tidy(tmp_path):
+    import pandas as pd
+    from assay.explanations import Evidence, Question, weigh
+    from assay.models import Activations
+
+    x = Activations(torch.arange(12.0).reshape(4, 3), "x", "", "")
+    question = Question("site", "activations", "x", 0.5, 8, audit=True, readings=True)
+    paths = []
+    for report in weigh(Evidence(question, None, None, x, None), ["neurons", "pca"]):
+        paths.append(tmp_path / f"{report.explanation.kind}.json")
+        report.save(paths[-1])
+    frames = load_reports(paths)
+    assert set(frames) == {"reports", "lines", "checks", "readings", "claims"}
+    assert list(frames["reports"]["name"]) == ["neuron basis", "PCA"]
+    totals = frames["lines"].groupby("path")["bits"].sum()
+    assert totals.to_dict() == pytest.approx(frames["reports"].set_index("path")["total"].to_dict())
+    assert {"mdl_sae", "parameters"} <= set(frames["readings"]["reading"])
+    assert "bitstream_bits" in set(frames["checks"]["check"])
+    assert frames["claims"].empty
+    assert all(isinstance(frame, pd.DataFrame) for frame in frames.values())
