@@ -29,7 +29,7 @@ COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
 PRECISION_SCAN = (4, 6, 10, 12, 14)
 CELLS = 2**22  # of a dense code of the shard: a wide dictionary is calibrated on fewer rows
 FEWEST_ROWS = 128
-ROUNDS = 2
+ROUNDS = 6
 
 
 class _Excerpt:
@@ -41,7 +41,7 @@ class _Excerpt:
         self.name = explanation.name
         whole = explanation.dictionary()
         code = encoded(explanation, x)
-        self.kept = torch.unique(code.part)
+        self.kept = torch.unique(code.part if len(code.part) else code.row.new_zeros(1))
         rows = None if whole.rows is None else whole.rows[self.kept.to(whole.rows.device)]
         if rows is None:
             self.kept = torch.arange(whole.parts, device=code.part.device)
@@ -108,8 +108,13 @@ def _yet_to_come(usage: Usage) -> float:
     return float(1 + once**2 / (2 * max(twice, 1) * seen)) if seen else 1.0
 
 
-def calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int) -> Knobs:
-    """Scan the steps, coarsely and then around the best; then finer or coarser ones for classes of parts."""
+def calibrate(
+    explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int, even: bool = False
+) -> Knobs:
+    """Scan the steps, coarsely and then around the best; then finer or coarser ones for classes of parts.
+
+    ``even`` keeps one step for all parts.
+    """
     parts = explanation.dictionary().parts
     data = max(1, min(min(rows, max(FEWEST_ROWS, CELLS // parts)) // problem.positions, problem.data))
     shard = slice(0, data * problem.positions)
@@ -120,6 +125,8 @@ def calibrate(explanation: SiteExplanation, problem: SiteProblem, precision: Pre
         found = trial.best(replace(found, precision=p) for p in PRECISION_SCAN)
         found = trial.best(replace(found, precision=found.precision + p) for p in (-1, 1))
     found = trial.best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
+    if even:
+        return found
     return _allocate(found, magnitudes(trial.excerpt, problem.delta), trial.bits)
 
 
@@ -161,7 +168,8 @@ def _allocate(uniform: Knobs, classes: Ints, bits: Callable[[Knobs], float]) -> 
 
 def _with_octaves(uniform: Knobs, classes: Ints, octaves: Sequence[int]) -> Knobs:
     """Knobs with the step of class g at 2^octaves[g] times the uniform one; silent parts keep that one."""
-    finest = min(0, *octaves)
-    each = np.where(classes < 0, 0, np.array(octaves)[np.maximum(classes, 0)]) - finest
+    each = np.where(classes < 0, 0, np.array(octaves)[np.maximum(classes, 0)])
+    finest = int(each.min())
+    each -= finest
     told = tuple(each.tolist()) if each.any() else ()
     return replace(uniform, half_octaves=uniform.half_octaves + 2 * finest, octaves=told)

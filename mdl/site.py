@@ -151,7 +151,8 @@ def predict(
 ) -> Tensor:
     """scale · Σ_c v_c W_c + bias, float64 [rows, d]; ``rows`` are the integers W, or None for the identity.
 
-    ``peak`` bounds |W|, where it is known. The sum is exact, so it does not depend on order; past 2⁵³ a :class:`GridError` is raised.
+    ``peak`` bounds |W|, where it is known. The sum is exact, so it does not depend on order; past 2⁵³ a
+    :class:`GridError` is raised.
     """
     if rows is None:
         total = torch.zeros(code.rows, len(bias), dtype=torch.float64, device=code.value.device)
