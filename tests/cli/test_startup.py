@@ -56,7 +56,8 @@ def test_help_answers_at_once():
         subprocess.run([sys.executable, "-c", HELP.format(["--help"])], check=True, capture_output=True)
         return time.perf_counter() - start
 
-    assert min(once() for _ in range(7)) < 0.4  # the least of several: what the machine does besides is not ours
+    # The least of several: what the machine does besides is not ours.
+    assert min(once() for _ in range(7)) < 0.4
 
 
 def test_the_help_of_score_names_every_kind(run):
