@@ -69,7 +69,8 @@ def dependence(usage: Usage) -> Dependence | None:
     if usage.joint is None or not usage.n:
         return None
     child, other, gain = _pair_gains(usage)
-    parent = _tree(child, other, gain, _past_gains(usage))
+    past = _past_gains(usage)
+    parent = _tree(child, other, gain, past) if gain.size else np.where(past > 0, BEFORE, NONE)
     return None if (parent == NONE).all() else with_parents(usage, parent)
 
 
