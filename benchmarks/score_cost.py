@@ -2,8 +2,9 @@
 
     python benchmarks/score_cost.py [TOKENS [THREADS]]
 
-d_in 768, d_sae 24,576; random unit decoder rows, the encoder is twice their transpose, tokens are made of 16 of
-the first 2,048 rows and a little noise, so that a bias finds them again. Writes benchmarks/results/score_cost.txt.
+d_in 768, d_sae 24,576; random unit decoder rows, the encoder is twice their transpose, tokens are made of 16
+of the first 2,048 rows and a little noise, so that a bias finds them again. Writes
+benchmarks/results/score_cost.txt.
 """
 
 from __future__ import annotations
