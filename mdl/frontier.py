@@ -105,14 +105,16 @@ def crossings(a: Frontier, b: Frontier, measure: Measure) -> tuple[float, ...]:
     bends = {p.at(measure)[0] for f in (a, b) for p in f.hull(measure)}
     grid = sorted(x for x in {low, high, *bends} if low <= x <= high)
     gap = [(x, a.bits_at(measure, x) - b.bits_at(measure, x)) for x in grid]
-    changes = [(x, d) for x, d in gap if d != 0]
-    turns = [(p, q) for p, q in itertools.pairwise(changes) if p[1] * q[1] < 0]
-    return tuple(_zero(p, q) for p, q in turns)
+    apart = [(x, d) for x, d in gap if d != 0]
+    level = [x for x, d in gap if d == 0]
+    turns = [(p, q) for p, q in itertools.pairwise(apart) if p[1] * q[1] < 0]
+    return tuple(_zero(p, q, level) for p, q in turns)
 
 
-def _zero(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Where the line through (x, y) and (x', y') meets zero."""
-    return a[0] + (b[0] - a[0]) * a[1] / (a[1] - b[1])
+def _zero(a: tuple[float, float], b: tuple[float, float], level: Sequence[float]) -> float:
+    """Where the gap between (x, y) and (x', y') meets zero: at a bend where it is zero, else on a line."""
+    bends = [x for x in level if a[0] < x < b[0]]
+    return bends[0] if bends else a[0] + (b[0] - a[0]) * a[1] / (a[1] - b[1])
 
 
 def common_levels(frontiers: Sequence[Frontier], measure: Measure, count: int = 5) -> list[float]:

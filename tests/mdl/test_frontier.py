@@ -19,7 +19,7 @@ from assay.mdl.frontier import (
     site_points,
 )
 from assay.mdl.waterfilling import reverse_waterfilling
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 CLOUD = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12)
@@ -45,6 +45,7 @@ def test_the_hull_is_the_best_mixture_of_two_points(cloud, level):
 
 
 @given(CLOUD, CLOUD)
+@example([(0, 1), (1, 1), (2, 1)], [(0, 3), (1, 1), (2, 0)])
 def test_crossings_are_exactly_where_the_order_changes(one, two):
     a, b = made(one), made(two, "b")
     at = crossings(a, b, "fvu")
