@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from assay.explanations import build
-from assay.explanations.registry import Subject
+from assay.explanations.subject import Subject
 from assay.mdl import GridTarget, Law, MechanismProblem, score_mechanism
 from assay.mdl import wire as on
 from assay.mdl.grid import quantise

@@ -13,7 +13,7 @@ from .errors import ExplanationError
 from .frontiers import frontiers
 from .neurons import NeuronBasis, Neurons
 from .pca import LinearBasis, pca, random_rotation
-from .registry import KINDS, Subject, build
+from .registry import KINDS, build
 from .robustness import Variation, variations
 from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .saelens import load_saelens, save_saelens
@@ -21,6 +21,7 @@ from .sending import send
 from .specs import Spec
 from .stored import load_components, save_components
 from .student import Student
+from .subject import Subject
 from .tradeoff import Tradeoff, tradeoff
 from .weighing import Evidence, Question, gather, weigh, weigh_one
 from .whole import Answers, Lookup, WholeNetwork

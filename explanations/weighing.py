@@ -32,8 +32,9 @@ from torch import Tensor
 
 from .alternatives import Alternatives
 from .errors import ExplanationError
-from .registry import Setting, Subject, build
+from .registry import build
 from .student import Student
+from .subject import Setting, Subject
 
 Progress = Callable[[str, int, int], None]
 TargetName = Literal["activations", "outputs"]

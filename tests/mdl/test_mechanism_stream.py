@@ -3,7 +3,7 @@
 import pytest
 import torch
 from assay.explanations import build
-from assay.explanations.registry import Subject
+from assay.explanations.subject import Subject
 from assay.mdl import GridTarget, MechanismProblem, kl_bits, score_mechanism
 from assay.mdl.grid import quantise
 from assay.mdl.mechanism_stream import decode_mechanism, encode_mechanism
