@@ -47,4 +47,4 @@ class Subject:
 
 
 Builder = Callable[[Spec, Subject], Any]
-"""From what a user wrote, and a subject, to an explanation that plays in whichever setting its methods fit."""
+"""From a spec and a subject to an explanation, which plays in whichever setting its methods fit."""
