@@ -25,7 +25,7 @@ class SAE:
     """Weights of a sparse autoencoder and how it encodes.
 
     x' = x − b_dec where ``subtract_b_dec``; pre = x' W_enc + b_enc; then ReLU (standard), the k largest
-    of the ReLU (topk), or pre where pre > threshold (jumprelu). x̂ = a W_dec + b_dec.
+    of the ReLU (topk), or pre where pre > threshold and pre > 0 (jumprelu). x̂ = a W_dec + b_dec.
     """
 
     W_enc: Tensor
@@ -82,17 +82,34 @@ class SAE:
             f"can be changed, got k={k}, threshold={threshold}"
         )
 
+    def pre(self, x: Tensor) -> Tensor:
+        """Pre-activations x' W_enc + b_enc [rows, d_sae] of x [rows, d_in], in one pass over them."""
+        x = x - self.b_dec if self.subtract_b_dec else x
+        flat = torch.addmm(self.b_enc, x.flatten(0, -2), self.W_enc)
+        return flat.reshape(*x.shape[:-1], self.width)
+
     def encode(self, x: Tensor) -> Tensor:
         """Feature activations [rows, d_sae] of x [rows, d_in]."""
-        pre = (x - self.b_dec if self.subtract_b_dec else x) @ self.W_enc + self.b_enc
-        if self.architecture == "jumprelu":
-            assert self.threshold is not None
-            return torch.relu(pre) * (pre > self.threshold)
-        positive = torch.relu(pre)
-        if self.architecture == "standard":
-            return positive
-        top = positive.topk(self.k or 1, dim=-1)
-        return torch.zeros_like(positive).scatter(-1, top.indices, top.values)
+        pre = self.pre(x)
+        if self.architecture == "topk":
+            top = torch.relu(pre).topk(self.k or 1, dim=-1)
+            return torch.zeros_like(pre).scatter(-1, top.indices, top.values)
+        return torch.where(self._fires(pre), pre, pre.new_tensor(0.0))
+
+    def _fires(self, pre: Tensor) -> Tensor:
+        """Which pre-activations are let through: above 0, and above the threshold where there is one."""
+        return pre > (0.0 if self.threshold is None else self.threshold.clamp_min(0.0))
+
+    def code(self, x: Tensor) -> Code:
+        """The non-zeros of :meth:`encode`, without a second pass over the dense code."""
+        pre = self.pre(x)
+        if self.architecture == "topk":
+            part = pre.topk(self.k or 1, dim=-1).indices.sort(dim=-1).values
+            value = pre.gather(-1, part)
+            row, place = (value > 0).nonzero(as_tuple=True)
+            return Code(row, part[row, place], value[row, place], *pre.shape)
+        row, part = self._fires(pre).nonzero(as_tuple=True)
+        return Code(row, part, pre[row, part], *pre.shape)
 
     def recipe(self) -> dict[str, object]:
         """Architecture, width and where it came from."""
@@ -121,7 +138,7 @@ class SAESite:
         """Features that fire."""
         if self._placed.W_enc.device != x.device:
             self._placed = self.sae.to(x.device)
-        return Code.dense(self._placed.encode(x))
+        return self._placed.code(x)
 
     def recipe(self) -> dict[str, object]:
         """Architecture, width and where it came from."""
