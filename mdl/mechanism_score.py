@@ -21,6 +21,7 @@ from .parts import SentParts, send_parts
 from .score import BLOCKS, Precision, Progress, Score, faithfulness, support_rates, support_shares
 from .support import shortest_support
 from .tally import Histogram, Usage
+from .tallying import Choices, Course, Tallied, whole
 from .target import CorrectionTally, Target
 
 CHUNK = 64  # data in one canonical pass
@@ -72,15 +73,9 @@ class _Sending:
     half_octaves: int | None
     chunk: int
 
-    def blocks(self, progress: Progress | None = None) -> list[MechanismTally]:
-        """A tally for each contiguous block of the data."""
-        blocks: dict[int, MechanismTally] = {}
-        for block, rows in data_chunks(self.problem.data, self.chunk):
-            tally = self.tally(rows)
-            blocks[block] = blocks[block] + tally if block in blocks else tally
-            if progress:
-                progress(rows.stop, self.problem.data)
-        return [blocks[b] for b in sorted(blocks)]
+    def whole(self) -> MechanismTally:
+        """The tally of all data."""
+        return _sum([self.tally(rows) for _, rows in data_chunks(self.problem.data, self.chunk)])
 
     def tally(self, rows: slice) -> MechanismTally:
         """Send some data, and receive the first of them twice."""
@@ -178,14 +173,60 @@ def score_mechanism(
     Parts are paid when first used; the score's ``law`` gives L(N). ``precision`` is bits per number of a
     part; it and the step of coefficients are chosen on the first data where they are free.
     """
+    course: Course[MechanismTally] = Course(progress=progress)
+    tallied = tally_mechanism(explanation, problem, precision, calibrate_data, chunk, course)
+    return mechanism_score(explanation, problem, tallied)
+
+
+def tally_mechanism(
+    explanation: MechanismExplanation,
+    problem: MechanismProblem,
+    precision: Precision = "auto",
+    calibrate_data: int = 64,
+    chunk: int = CHUNK,
+    course: Course[MechanismTally] | None = None,
+) -> Tallied[MechanismTally]:
+    """The tallies behind :func:`score_mechanism`, of one shard or from where an earlier run stopped.
+
+    Every shard chooses precision and step on the same first data, so all choose alike.
+    """
+    course = course or Course()
+    plan = list(data_chunks(problem.data, chunk))
+    start = course.begin(len(plan), lambda: _choose(explanation, problem, precision, calibrate_data, chunk))
+    return course.run(start, plan, _sending(explanation, problem, start.choices, chunk).tally)
+
+
+def mechanism_score(
+    explanation: MechanismExplanation, problem: MechanismProblem, tallied: Tallied[MechanismTally]
+) -> Score:
+    """The score of tallies that cover the data; raises ``TallyError`` where chunks are missing."""
+    return _score(_sending(explanation, problem, tallied.choices, CHUNK), tallied.per_block())
+
+
+def _sending(
+    explanation: MechanismExplanation, problem: MechanismProblem, choices: Choices, chunk: int
+) -> _Sending:
+    told = None if choices["half_octaves"] is None else whole(choices, "half_octaves")
+    sent = send_parts(explanation.parts(), whole(choices, "precision"))
+    return _Sending(explanation, problem, sent, told, chunk)
+
+
+def _choose(
+    explanation: MechanismExplanation,
+    problem: MechanismProblem,
+    precision: Precision,
+    calibrate_data: int,
+    chunk: int,
+) -> Choices:
+    """Precision and step of coefficients with the smallest total, judged by the first data."""
     data = max(1, min(calibrate_data, problem.data))
     shard = MechanismProblem(problem.inputs[:data], problem.outputs[:data], problem.target)
+
     parts = explanation.parts()
 
     def bits(precision: int, half_octaves: int | None) -> float:
         sending = _Sending(explanation, shard, send_parts(parts, precision), half_octaves, chunk)
-        tally = _sum(sending.blocks())
-        first, *rest = sending.lines(tally)
+        first, *rest = sending.lines(sending.whole())
         return first.bits + sum(line.bits for line in rest) * problem.data / data
 
     start = 8 if precision == "auto" else precision
@@ -193,8 +234,7 @@ def score_mechanism(
     if isinstance(explanation, TellsCoefficients):
         half_octaves = _half_octaves(explanation.coefficients(shard.inputs), lambda h: bits(start, h))
     chosen = _precision(lambda p: bits(p, half_octaves)) if precision == "auto" else precision
-    sending = _Sending(explanation, problem, send_parts(parts, chosen), half_octaves, chunk)
-    return _score(sending, sending.blocks(progress))
+    return {"precision": chosen, "half_octaves": half_octaves}
 
 
 def data_chunks(data: int, chunk: int = CHUNK) -> Iterator[tuple[int, slice]]:

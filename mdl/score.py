@@ -9,11 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from .dependence import with_parents
 from .law import Law, Rate
 from .ledger import Ledger
-from .lengths import Floats
-from .support import support_costs
-from .tally import Usage
+from .lengths import Floats, elias_delta, log2_binomial
+from .streams import shortest
+from .support import shortest_support, support_costs
+from .tally import Histogram, Ints, Usage
 from .target import CorrectionTally, DivergenceTally, ResidualTally
 
 BLOCKS = 32
@@ -81,7 +83,38 @@ def support_rates(usage: Usage, data: int) -> tuple[Rate, ...]:
 
 
 def support_shares(usage: Usage, blocks: list[Usage]) -> Floats:
-    """Bits of each block's support at the frequencies of all."""
-    p = np.clip(usage.counts / max(usage.n, 1), 1e-12, 1 - 1e-12)
-    on, off = -np.log2(p), -np.log2(1 - p)
-    return np.array([float((b.counts * on + (b.n - b.counts) * off).sum()) for b in blocks])
+    """Bits of each block's support under the code that the ledger chose for all, at the frequencies of all.
+
+    An adaptive code has no price for a block alone: its frequencies stand for it. Blocks add up to the
+    payload where the code is linear, and nearly so where it learns.
+    """
+    chosen = shortest_support(usage)
+    match chosen.name:
+        case "constant":
+            return np.zeros(len(blocks))
+        case "free":
+            return np.array([_subsets(b) + _universal(b.sizes) for b in blocks])
+        case "enumerative":
+            code = shortest(usage.sizes, frozen=True)
+            return np.array([_subsets(b) + code.bits(b.sizes) for b in blocks])
+    if chosen.dependence is None:
+        seen, ones = np.full(usage.parts, usage.n), usage.counts
+        return np.array([_at(seen, ones, np.full(b.parts, b.n), b.counts) for b in blocks])
+    tree = chosen.dependence
+    trees = (with_parents(block, tree.parent) for block in blocks)
+    return np.array([_at(tree.seen, tree.ones, part.seen, part.ones) for part in trees])
+
+
+def _at(seen: Ints, ones: Ints, block_seen: Ints, block_ones: Ints) -> float:
+    """Bits of a block's ones and zeros in each context, at the frequencies ones / seen."""
+    p = np.clip(ones / np.maximum(seen, 1), 1e-12, 1 - 1e-12)
+    return float(-(block_ones * np.log2(p) + (block_seen - block_ones) * np.log2(1 - p)).sum())
+
+
+def _subsets(block: Usage) -> float:
+    """Which parts, where the receiver knows how many."""
+    return float((log2_binomial(block.parts, block.sizes.symbols) * block.sizes.counts).sum())
+
+
+def _universal(sizes: Histogram) -> float:
+    return float((elias_delta(sizes.symbols + 1) * sizes.counts).sum())

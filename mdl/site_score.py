@@ -24,9 +24,10 @@ from .score import (
     support_rates,
     support_shares,
 )
-from .site import Channel, Downstream, SiteTally, chunks, steps_told, tally_rows, usage_of
+from .site import Channel, Downstream, Knobs, SiteTally, chunks, steps_told, tally_rows, usage_of
 from .support import shortest_support
 from .tally import merge
+from .tallying import Choices, Course, Tallied, whole
 from .target import Target
 
 
@@ -62,28 +63,61 @@ def score_site(
     The two free steps (values, dictionary) are chosen on the first ``calibrate_rows`` rows by minimising
     the total, and recorded in the score. Units: bits; one row is one sample.
     """
-    knobs = calibrate(explanation, problem, precision, calibrate_rows)
-    channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
-    together = _together(channel, problem, calibrate_rows)
-    per_block = _tally_blocks(channel, problem, together, progress)
-    return _site_score(channel, problem, per_block)
+    course: Course[SiteTally] = Course(progress=progress)
+    tallied = tally_site(explanation, problem, precision, calibrate_rows, course)
+    return site_score(explanation, problem, tallied)
+
+
+def tally_site(
+    explanation: SiteExplanation,
+    problem: SiteProblem,
+    precision: Precision = "auto",
+    calibrate_rows: int = 512,
+    course: Course[SiteTally] | None = None,
+) -> Tallied[SiteTally]:
+    """The tallies behind :func:`score_site`, of one shard or from where an earlier run stopped.
+
+    Every shard chooses the steps on the same first rows, so all choose alike.
+    """
+    course = course or Course()
+    plan = list(chunks(len(problem.x), problem.positions, BLOCKS))
+
+    def choose() -> Choices:
+        knobs = calibrate(explanation, problem, precision, calibrate_rows)
+        channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
+        pairs = _together(channel, problem, calibrate_rows).pairs
+        return {
+            "precision": knobs.precision,
+            "half_octaves": knobs.half_octaves,
+            "octaves": list(knobs.octaves),
+            "pairs": pairs,
+        }
+
+    start = course.begin(len(plan), choose)
+    channel = _channel(explanation, problem, start.choices)
+    together = Together(problem.positions, bool(start.choices["pairs"]))
+
+    def tally(rows: slice) -> SiteTally:
+        return tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream, together)
+
+    return course.run(start, plan, tally)
+
+
+def site_score(explanation: SiteExplanation, problem: SiteProblem, tallied: Tallied[SiteTally]) -> Score:
+    """The score of tallies that cover the data; raises ``TallyError`` where chunks are missing."""
+    return _site_score(_channel(explanation, problem, tallied.choices), tallied.per_block())
+
+
+def _channel(explanation: SiteExplanation, problem: SiteProblem, choices: Choices) -> Channel:
+    octaves = choices["octaves"]
+    assert isinstance(octaves, list)
+    knobs = Knobs(whole(choices, "precision"), whole(choices, "half_octaves"), tuple(octaves))
+    return Channel(explanation, problem.delta, knobs).to(problem.x.device)
 
 
 def _together(channel: Channel, problem: SiteProblem, rows: int) -> Together:
     """Whether to count pairs of parts, judged by the first rows."""
     return Together.worth_counting(problem.positions, usage_of(channel.integers(problem.x[:rows])))
-
-
-def _tally_blocks(
-    channel: Channel, problem: SiteProblem, together: Together, progress: Progress | None
-) -> list[SiteTally]:
-    blocks: dict[int, list[SiteTally]] = {}
-    for block, rows in chunks(len(problem.x), problem.positions, BLOCKS):
-        tally = tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream, together)
-        blocks.setdefault(block, []).append(tally)
-        if progress:
-            progress(rows.stop, len(problem.x))
-    return [_sum(tallies) for _, tallies in sorted(blocks.items())]
 
 
 def _sum(tallies: Iterable[SiteTally]) -> SiteTally:
@@ -95,7 +129,7 @@ def _sum(tallies: Iterable[SiteTally]) -> SiteTally:
     )
 
 
-def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> list[Line]:
+def _site_lines(channel: Channel, tally: SiteTally) -> list[Line]:
     """Parts first, then support, values and correction."""
     support = shortest_support(tally.usage)
     values = shortest_sharing(tally.values, channel.parts)
@@ -111,7 +145,7 @@ def _site_lines(channel: Channel, tally: SiteTally, problem: SiteProblem) -> lis
     ]
 
 
-def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTally]) -> Score:
+def _site_score(channel: Channel, per_block: list[SiteTally]) -> Score:
     tally = _sum(per_block)
     n = tally.usage.n
     ways = list(linear_sharings(tally.values, channel.parts))
@@ -135,7 +169,7 @@ def _site_score(channel: Channel, problem: SiteProblem, per_block: list[SiteTall
         + tally.correction.shares([b.correction for b in per_block])
     )
     return Score(
-        Ledger(tuple(_site_lines(channel, tally, problem)), n),
+        Ledger(tuple(_site_lines(channel, tally)), n),
         law,
         blocks,
         np.array([b.usage.n for b in per_block], dtype=np.float64),
