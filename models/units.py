@@ -9,7 +9,7 @@ from torch import nn
 from .errors import InputError
 from .network import Network
 from .toys import NarrowMLP, Superposition
-from .transformer import MLP, Attention
+from .transformer import MLP, Attention, GatedMLP, SoluMLP
 
 __all__ = ["NoUnits", "unit_sites", "unit_weights"]
 
@@ -44,17 +44,25 @@ def _table(network: Network) -> dict[str, dict[str, int]]:
         if isinstance(module, Superposition):
             table[f"{prefix}hook_hidden"] = {f"{prefix}W": 0}
         elif isinstance(module, Attention):
-            names = [f"{side}_{letter}" for side in "Wb" for letter in "QKV"] + ["W_O"]
-            present = [name for name in names if getattr(module, name) is not None]
+            # keys and values that several heads share belong to none of them
+            letters = "Q" if module.repeats > 1 else "QKV"
+            names = [f"{side}_{letter}" for side in "Wb" for letter in letters] + ["W_O"]
+            owned = [f"_{n}" if module.shared and n[-1] in "KV" else n for n in names]
+            present = [name for name in owned if getattr(module, name) is not None]
             table[f"{prefix}hook_z"] = {f"{prefix}{name}": 0 for name in present}
         elif isinstance(module, NarrowMLP):
             table[f"{prefix}hook_post"] = {f"{prefix}W_in": 1, f"{prefix}W_out": 0}
-        elif isinstance(module, MLP):
-            biases = {f"{prefix}b_in": 0} if module.b_in is not None else {}
-            table[f"{prefix}hook_post"] = {f"{prefix}W_in": 1, **biases, f"{prefix}W_out": 0}
+        elif isinstance(module, MLP | GatedMLP | SoluMLP):
+            table[f"{prefix}hook_post"] = _feedforward(prefix, module)
         elif isinstance(module, nn.Sequential):
             table.update(_sequential(prefix, module))
     return table
+
+
+def _feedforward(prefix: str, module: MLP | GatedMLP | SoluMLP) -> dict[str, int]:
+    axes = {"W_in": 1, "W_gate": 1, "b_in": 0, "ln.w": 0, "ln.b": 0, "W_out": 0}
+    own = dict(module.named_parameters())
+    return {f"{prefix}{name}": axis for name, axis in axes.items() if name in own}
 
 
 def _sequential(prefix: str, module: nn.Sequential) -> dict[str, dict[str, int]]:
