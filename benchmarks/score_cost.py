@@ -5,16 +5,26 @@
 d_in 768, d_sae 24,576; random unit decoder rows, the encoder is twice their transpose, tokens are made of 16
 of the first 2,048 rows and a little noise, so that a bias finds them again. Writes
 benchmarks/results/score_cost.txt.
+
+With ASSAY_PEERS_PYTHON, a Python that has sae-lens 6.54 and sae-bench 0.6, the same SAE and tokens go through
+SAELens' own sparsity-and-variance evaluation and through SAEBench's mdl as well.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from assay.explanations import save_saelens
 from assay.explanations.sae import SAE, SAESite
 from assay.mdl import GridTarget, SiteProblem, score_site
 from assay.mdl.site import encoded
@@ -24,6 +34,7 @@ D_IN, D_SAE, ACTIVE = 768, 24_576, 16
 ALIVE = 2048  # of these are ever used: a dictionary whose other rows need not be told
 CHUNK = 2048
 DELTA = 0.1
+SAEBENCH_TOKENS = 32
 
 
 def planted(tokens: int) -> tuple[SAE, Tensor]:
@@ -57,6 +68,40 @@ def encode_seconds(sae: SAE, x: Tensor) -> float:
     return time.process_time() - start
 
 
+def peers(python: str, sae: SAE, x: Tensor) -> dict[str, dict[str, float]]:
+    """What SAELens and SAEBench take of the same SAE and tokens, in their own environment."""
+    here = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        save_saelens(replace(sae, site="site"), folder)
+        np.save(f"{folder}/x.npy", x.numpy())
+        asked = {"saelens": [], "saebench": [str(SAEBENCH_TOKENS)]}
+        return {
+            name: measured([python, str(here / f"{name}_side.py"), folder, f"{folder}/x.npy", *more])
+            for name, more in asked.items()
+        }
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """The JSON object that a command prints last."""
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def peer_lines(found: dict[str, dict[str, float]], whole: float, tokens: int) -> str:
+    """Seconds, and how many times ours."""
+    lens, bench = found["saelens"]["seconds"], found["saebench"]["seconds"]
+    each = bench / SAEBENCH_TOKENS
+    return (
+        f"SAELens evaluation   {lens:8.2f} s   {lens / whole:.2f} times the whole score\n"
+        f"SAEBench mdl         {bench:8.2f} s   of {SAEBENCH_TOKENS} tokens, one of its 18 settings: "
+        f"{each / (whole / tokens):,.0f} times the whole score, per token\n"
+    )
+
+
 def main() -> None:
     tokens = int(sys.argv[1]) if len(sys.argv) > 1 else 65_536
     torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
@@ -68,6 +113,7 @@ def main() -> None:
     score = score_site(SAESite(sae), SiteProblem(x, GridTarget(DELTA), DELTA))
     whole = time.process_time() - start
     bare = (before + product_seconds(sae, x)) / 2
+    python = os.environ.get("ASSAY_PEERS_PYTHON")
     text = (
         f"{tokens} tokens, d_in {D_IN}, d_sae {D_SAE}, L0 {score.faithfulness['l0']:.1f}; "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {platform.machine()}\n"
@@ -76,7 +122,7 @@ def main() -> None:
         f"encoder to non-zeros {encoding:8.2f} s\n"
         f"whole score          {whole:8.2f} s   {score.bits_per_sample:.1f} bits a token\n"
         f"ratio                {whole / bare:8.2f}\n"
-    )
+    ) + (peer_lines(peers(python, sae, x), whole, tokens) if python else "")
     print(text)
     results = Path(__file__).parent / "results" / "score_cost.txt"
     results.parent.mkdir(exist_ok=True)
