@@ -15,6 +15,7 @@ from torch import Tensor
 from .arrays import ARRAY_SUFFIXES, read_arrays
 from .dataset import Dataset, Scope
 from .errors import InputError
+from .formats.decompositions import is_run, read_run
 from .network import Network
 from .storage import UnreadableFile, read_network
 
@@ -40,6 +41,8 @@ def load(spec: str, base: Path | None = None) -> Network:
     if scheme == "python":
         return _from_factory(rest, base or Path.cwd())
     path = (base or Path()) / spec
+    if is_run(path):
+        return read_run(path)
     if not path.exists():
         raise UnreadableFile(path, "there is no such file (nor is it zoo:NAME or python:module:factory)")
     if path.suffix.lower() in PICKLE_SUFFIXES:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from assay.explanations.components import Components, Gates
-from assay.explanations.masked import Factors, clear, masked
+from assay.explanations.components.masked import Factors, clear, masked
 from assay.models import Network
 from assay.models.zoo import AdamW, Progress, minimise
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class _Decomposition(nn.Module):
         self.L = nn.ParameterList([nn.Parameter(L) for L, _ in pairs])
         self.R = nn.ParameterList([nn.Parameter(R) for _, R in pairs])
         self.gates = nn.ModuleList([_Gate(len(L), recipe.gate_hidden, generator) for L, _ in pairs])
-        self.step = 0
+        self.step, self.generator = 0, generator
 
     def factors(self) -> dict[str, Factors]:
         """The components as they stand."""
@@ -83,7 +83,9 @@ class _Decomposition(nn.Module):
         clear(factors)
         for f, g in zip(factors.values(), raw, strict=True):
             lower = _lower_leaky(g)
-            f.mask = lower + (1 - lower) * torch.rand_like(lower)
+            # Drawn on the CPU from the recipe's seed: a recipe gives the same run beside any other program.
+            drawn = torch.rand(lower.shape, generator=self.generator).to(lower)
+            f.mask = lower + (1 - lower) * drawn
         recon = _divergence(network(x), truth, self.network.output)
         minimal = sum((_upper_leaky(g) ** self._p()).sum(-1).mean() for g in raw)
         self.step += 1
@@ -93,7 +95,6 @@ class _Decomposition(nn.Module):
     def _importances(self, factors: Mapping[str, Factors]) -> list[Tensor]:
         raw = []
         for gate, f in zip(self.gates, factors.values(), strict=True):
-            assert f.inner is not None
             raw.append(gate(f.inner.detach()))
         return raw
 

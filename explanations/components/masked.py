@@ -7,39 +7,60 @@ components on the way through, so no weight matrix is built per datum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from assay.explanations.errors import ExplanationError
 from assay.models import HookPoint, Network
+from assay.models.target_models import TransposedLinear
 from assay.models.toys import NarrowMLP, Superposition
 from assay.models.transformer import MLP
 from torch import Tensor, nn
 
-from .errors import ExplanationError
+
+@dataclass
+class Use:
+    """One use of a weight: what was read [..., d_in], the inner activations [..., C], the writing vectors."""
+
+    read: Tensor | None
+    inner: Tensor
+    writes: Tensor
 
 
 @dataclass
 class Factors:
-    """Components of one weight: L [C, rows], R [C, columns]; ``mask`` None means all of them."""
+    """Components of one weight: L [C, rows], R [C, columns]; ``mask`` None means all of them.
+
+    With all of them on, each use of the weight is kept in ``uses``.
+    """
 
     L: Tensor
     R: Tensor
     mask: Tensor | None = None
-    inner: Tensor | None = None
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def inner(self) -> Tensor:
+        """Inner activations [..., C] of the first use."""
+        return self.uses[0].inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """x W for x [..., rows]; the inner activations x·L_c are kept."""
-        return self._through(x, self.L, self.R)
+        """x W for x [..., rows], by the inner activations x·L_c."""
+        return self._write(x, x @ self.L.T, self.R)
 
     def backward(self, x: Tensor) -> Tensor:
-        """x Wᵀ for x [..., columns]; the inner activations x·R_c are kept."""
-        return self._through(x, self.R, self.L)
+        """x Wᵀ for x [..., columns], by the inner activations x·R_c."""
+        return self._write(x, x @ self.R.T, self.L)
 
-    def _through(self, x: Tensor, reads: Tensor, writes: Tensor) -> Tensor:
-        inner = x @ reads.T
-        if self.inner is None:
-            self.inner = inner
-        return (inner if self.mask is None else inner * self.mask) @ writes
+    def lookup(self, tokens: Tensor) -> Tensor:
+        """The rows of W of these tokens; a component's inner activation is its entry of that row in L."""
+        return self._write(None, self.L.T[tokens], self.R)
+
+    def _write(self, read: Tensor | None, inner: Tensor, writes: Tensor) -> Tensor:
+        if self.mask is None:
+            self.uses.append(Use(read, inner, writes))
+            return inner @ writes
+        return (inner * self.mask) @ writes
 
     @property
     def weight(self) -> Tensor:
@@ -83,7 +104,9 @@ class MaskedMLP(nn.Module):
 class MaskedLinear(nn.Module):
     """A linear layer with its weight [out, in] in components."""
 
-    def __init__(self, module: nn.Linear, path: str, factors: Mapping[str, Factors]) -> None:
+    def __init__(
+        self, module: nn.Linear | TransposedLinear, path: str, factors: Mapping[str, Factors]
+    ) -> None:
         super().__init__()
         self.bias, self.weight = module.bias, factors[f"{path}weight"]
 
@@ -93,17 +116,36 @@ class MaskedLinear(nn.Module):
         return out if self.bias is None else out + self.bias
 
 
+class MaskedTransposed(nn.Module):
+    """A layer that borrows another's weight, with that weight in components; masked alike."""
+
+    def __init__(self, module: TransposedLinear, borrowed: Factors) -> None:
+        super().__init__()
+        self.bias, self.borrowed = module.bias, borrowed
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the module it stands for."""
+        return self.borrowed.forward(x) + self.bias
+
+
+class MaskedEmbedding(nn.Module):
+    """A table [tokens, width] in components."""
+
+    def __init__(self, path: str, factors: Mapping[str, Factors]) -> None:
+        super().__init__()
+        self.weight = factors[f"{path}weight"]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """As the module it stands for."""
+        return self.weight.lookup(tokens)
+
+
 def masked(network: Network, factors: Mapping[str, Factors]) -> Network:
     """The network with the modules that own these weights replaced by their masked twins.
 
     Raises :class:`ExplanationError` for a weight whose module has no masked form, or a wrong shape.
     """
-    own = network.parameters()
-    for name, f in factors.items():
-        if name not in own:
-            raise ExplanationError(f"components: {network.name!r} has no weight {name!r}")
-        if (got := (f.L.shape[1], f.R.shape[1])) != tuple(own[name].shape) or len(f.L) != len(f.R):
-            raise ExplanationError(f"components of {name}: {got}, the weight is {tuple(own[name].shape)}")
+    _check(network, factors)
     paths = sorted({name.rpartition(".")[0] for name in factors})
     if paths == [""]:
         return Network(
@@ -115,7 +157,35 @@ def masked(network: Network, factors: Mapping[str, Factors]) -> Network:
             raise ExplanationError(
                 f"components at {path}: {', '.join(sorted(missing))} must be given as well"
             )
-    return network.substitute({path: _twin(modules[path], f"{path}.", factors) for path in paths})
+    twins = {path: _twin(modules[path], f"{path}.", factors) for path in paths}
+    return network.substitute(_borrowers(modules, factors) | twins)
+
+
+def _check(network: Network, factors: Mapping[str, Factors]) -> None:
+    for name, f in factors.items():
+        weight = weight_of(network, name)
+        if weight is None:
+            raise ExplanationError(f"components: {network.name!r} has no weight {name!r}")
+        if (got := (f.L.shape[1], f.R.shape[1])) != tuple(weight.shape) or len(f.L) != len(f.R):
+            raise ExplanationError(f"components of {name}: {got}, the weight is {tuple(weight.shape)}")
+
+
+def weight_of(network: Network, name: str) -> Tensor | None:
+    """A weight by name, a borrowed one as well; None where there is none."""
+    path, _, leaf = name.rpartition(".")
+    module = dict(network.module.named_modules()).get(path)
+    found = getattr(module, leaf, None) if module is not None else None
+    return found if isinstance(found, Tensor) else None
+
+
+def _borrowers(modules: Mapping[str, nn.Module], factors: Mapping[str, Factors]) -> dict[str, nn.Module]:
+    """Twins of the layers that borrow a weight which is in components."""
+    twins: dict[str, nn.Module] = {}
+    owners = {module: f"{path}.weight" for path, module in modules.items() if isinstance(module, nn.Linear)}
+    for path, module in modules.items():
+        if isinstance(module, TransposedLinear) and (owner := owners[module.source]) in factors:
+            twins[path] = MaskedTransposed(module, factors[owner])
+    return twins
 
 
 def _twin_needs(module: nn.Module, path: str) -> set[str]:
@@ -127,13 +197,15 @@ def _twin(module: nn.Module, path: str, factors: Mapping[str, Factors]) -> nn.Mo
         return MaskedSuperposition(module, path, factors)
     if isinstance(module, MLP | NarrowMLP):
         return MaskedMLP(module, path, factors)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | TransposedLinear):
         return MaskedLinear(module, path, factors)
+    if isinstance(module, nn.Embedding):
+        return MaskedEmbedding(path, factors)
     where = path or "the top"
     raise ExplanationError(f"components: {type(module).__name__} at {where} has no masked form")
 
 
 def clear(factors: Mapping[str, Factors]) -> None:
-    """Forget masks and inner activations of the last run."""
+    """Forget masks and uses of the last run."""
     for f in factors.values():
-        f.mask = f.inner = None
+        f.mask, f.uses = None, []

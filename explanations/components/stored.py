@@ -7,9 +7,14 @@ from pathlib import Path
 
 from assay.models import Network
 from assay.models.storage import UnreadableFile, read_safetensors, write_safetensors
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .components import Always, Components, Gates, Importance, Reads
+from .attributions import Attributions
+from .decomposed import Components
+from .gates import Gates
+from .importance import Always, Importance, Reads
+from .oracle import Oracle
 
 FORMAT = "assay.components/1"
 
@@ -19,12 +24,22 @@ def save_components(components: Components, path: Path | str) -> None:
     tensors: dict[str, Tensor] = {}
     for weight, (L, R) in components.factors.items():
         tensors[f"{weight}|L"], tensors[f"{weight}|R"] = L, R
+        tensors[f"{weight}|owner"] = components.owners[weight]
     importance = components.importance
     if isinstance(importance, Gates):
         for weight, gate in importance.weights.items():
             tensors |= {f"{weight}|gate|{key}": value for key, value in gate.items()}
     about = {"name": components.name, "importance": importance.recipe(), "about": components.about}
     write_safetensors(tensors, {"format": FORMAT, "components": json.dumps(about)}, path)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is one that :func:`save_components` wrote, by its content."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return bool((file.metadata() or {}).get("format") == FORMAT)
+    except (OSError, SafetensorError):
+        return False
 
 
 def load_components(path: Path | str, network: Network) -> Components:
@@ -41,7 +56,8 @@ def load_components(path: Path | str, network: Network) -> Components:
         weights = sorted({name.partition("|")[0] for name in tensors})
         factors = {w: (tensors[f"{w}|L"], tensors[f"{w}|R"]) for w in weights}
         rule = _importance(about["importance"], tensors, weights)
-        return Components(network, factors, rule, str(about["name"]), about["about"])
+        told = {w: tensors[f"{w}|owner"] for w in weights if f"{w}|owner" in tensors}
+        return Components(network, factors, rule, str(about["name"]), about["about"], told or None)
     except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
         raise UnreadableFile(path, f"its description of the components does not fit: {error}") from error
 
@@ -49,15 +65,32 @@ def load_components(path: Path | str, network: Network) -> Components:
 def _importance(rule: object, tensors: dict[str, Tensor], weights: list[str]) -> Importance:
     if not isinstance(rule, dict):
         raise TypeError(f"the rule of importance is {rule!r}, expected an object")
-    threshold = rule.get("threshold", 0.0)
-    if not isinstance(threshold, int | float):
-        raise TypeError(f"the threshold is {threshold!r}, expected a number")
+    threshold, tolerance = _number(rule, "threshold"), _number(rule, "tolerance")
     match rule.get("active"):
         case "always":
             return Always()
         case "reads":
             return Reads(threshold)
+        case "oracle":
+            return Oracle(tolerance)
+        case "attributions":
+            return Attributions(rule["attribution"], threshold, rule.get("k"))
         case "gates":
-            keys = ("mlp_in", "in_bias", "mlp_out", "out_bias")
-            return Gates({w: {k: tensors[f"{w}|gate|{k}"] for k in keys} for w in weights}, threshold)
+            gates = {w: _gate(tensors, w) for w in weights}
+            return Gates(gates, threshold, str(rule.get("sigmoid", "leaky_hard")))
     raise TypeError(f"unknown rule {rule.get('active')!r}")
+
+
+def _number(rule: dict[str, object], key: str) -> float:
+    found = rule.get(key, 0.0)
+    if not isinstance(found, int | float):
+        raise TypeError(f"the {key} is {found!r}, expected a number")
+    return found
+
+
+def _gate(tensors: dict[str, Tensor], weight: str) -> dict[str, Tensor]:
+    start = f"{weight}|gate|"
+    gate = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    if not gate:
+        raise KeyError(f"{weight}|gate")
+    return gate

@@ -1,0 +1,1 @@
+"""Networks as the field stores them."""
