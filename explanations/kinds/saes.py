@@ -9,8 +9,8 @@ from typing import Any
 from assay.explanations import shipped
 from assay.explanations.alternatives import Alternatives
 from assay.explanations.errors import ExplanationError
-from assay.explanations.sae import SAE, SAECoefficients, SAEMechanism, SAESite
-from assay.explanations.saelens import load_saelens
+from assay.explanations.sae import SAE, SAECoefficients, SAEMechanism, SAESite, sparser
+from assay.explanations.sae.formats.saelens import load_saelens
 from assay.explanations.specs import Spec
 from assay.explanations.subject import Subject
 
@@ -20,7 +20,7 @@ def sae(spec: Spec, subject: Subject) -> Any:
     spec.only("site", "told", "k", "threshold")
     path = spec.needs_path("a SAELens folder, or the name of a shipped SAE")
     found: SAE = shipped.shipped_sae(path) if path in shipped.SAES else load_saelens(path)
-    found = found.sparser(spec.integer("k"), spec.number("threshold"))
+    found = sparser(found, spec.integer("k"), spec.number("threshold"))
     if subject.setting == "mechanism":
         return _sae_mechanism(spec, subject, found)
     width = subject.activations().shape[1]

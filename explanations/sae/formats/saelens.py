@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from assay.explanations.errors import ExplanationError
+from assay.explanations.sae.weights import SAE
 from assay.models.storage import read_safetensors
 from torch import Tensor
-
-from .errors import ExplanationError
-from .sae import SAE
 
 LAYOUT = "6.54.0"  # the release whose folders these are; older layouts keep hook_name elsewhere
 ARCHITECTURES = {"standard": "standard", "topk": "topk", "jumprelu": "jumprelu"}
@@ -42,7 +41,7 @@ def load_saelens(folder: Path | str) -> SAE:
         raise ExplanationError(f"{folder}: metadata {metadata!r} found, expected an object")
     site = metadata.get("hook_name") or config.get("hook_name", "")
     return SAE(
-        **weights,
+        **weights,  # type: ignore[arg-type]
         architecture=ARCHITECTURES[architecture],  # type: ignore[arg-type]
         k=config.get("k"),
         subtract_b_dec=bool(config.get("apply_b_dec_to_input", True)),
