@@ -8,7 +8,17 @@ once and `weigh` gives a report for each. Kinds are classes with a few small met
 from .alternatives import Alternatives
 from .circuits import EdgeCircuit, NodeCircuit, prune_by_attribution, prune_by_magnitude
 from .codebook import Codebook
-from .components import Always, Components, Gates, Reads, planted_components, svd_components
+from .components import (
+    Always,
+    Components,
+    Gates,
+    Reads,
+    load_components,
+    load_run,
+    planted_components,
+    save_components,
+    svd_components,
+)
 from .errors import ExplanationError
 from .frontiers import frontiers
 from .neurons import NeuronBasis, Neurons
@@ -19,7 +29,6 @@ from .sae import SAE, SAECoefficients, SAEMechanism, SAESite
 from .sae.formats.saelens import load_saelens, save_saelens
 from .sending import send
 from .specs import Spec
-from .stored import load_components, save_components
 from .student import Student
 from .subject import Subject
 from .tradeoff import Tradeoff, tradeoff
@@ -58,6 +67,7 @@ __all__ = [
     "frontiers",
     "gather",
     "load_components",
+    "load_run",
     "load_saelens",
     "pca",
     "planted_components",

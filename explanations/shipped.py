@@ -11,13 +11,12 @@ from assay.models import Dataset, Network, Scope, collect, load
 from assay.models.zoo import Progress
 from torch import Tensor
 
-from .components import Components
+from .components import Components, load_components, save_components
 from .errors import ExplanationError
 from .recipes.spd import SPDRecipe, decompose
 from .recipes.topk_sae import TopKRecipe, train_topk
 from .sae import SAE
 from .sae.formats.saelens import load_saelens, save_saelens
-from .stored import load_components, save_components
 
 FOLDER = Path(__file__).parent / "weights"
 SITE = "blocks.1.hook_resid_post"
