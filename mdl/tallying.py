@@ -95,7 +95,7 @@ def _added(blocks: Mapping[int, T], block: int, tally: T) -> dict[int, T]:
     return {**blocks, block: tally if there is None else there + tally}
 
 
-def check_choices(found: Choices, expected: Choices) -> None:
+def check_choices(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise :class:`TallyError` that names the first choice in which two tallies differ."""
     for key in sorted({*found, *expected}):
         if found.get(key) != expected.get(key):
