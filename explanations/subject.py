@@ -17,7 +17,10 @@ Setting = Literal["site", "mechanism"]
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What an explanation is about; ``x`` [rows, d] are the activations (site), ``outputs`` the model's."""
+    """What an explanation is about; ``x`` [rows, d] are the activations (site), ``outputs`` the model's.
+
+    ``delta`` is the step of the target's grid, where the question has one.
+    """
 
     setting: Setting
     network: Network | None = None
@@ -26,6 +29,7 @@ class Subject:
     x: Tensor | None = None
     outputs: Tensor | None = None
     seed: int = 0
+    delta: float | None = None
 
     def activations(self) -> Tensor:
         """The activations, or an error: only the site setting has them."""

@@ -49,8 +49,17 @@ class Graph:
                 f"{type(network.module).__name__} (circuits of weights fit any network: method=magnitude)"
             )
         config = network.module.config
-        parallel = bool(getattr(config, "parallel_attn_mlp", False))
-        return cls(config.n_layers, config.n_heads, not config.attn_only, parallel, start)
+        if start == "split" and config.positions != "standard":
+            raise ExplanationError(
+                f"{network.name!r} has no node pos_embeds: its positions are {config.positions}"
+            )
+        if config.n_key_value_heads not in (0, None, config.n_heads) or config.norm_after:
+            raise ExplanationError(
+                f"circuits of edges need heads with keys of their own, whose writes add up; those of "
+                f"{network.name!r} share keys or are normalised together"
+            )
+        mlps = not config.attn_only
+        return cls(config.n_layers, config.n_heads, mlps, config.parallel and mlps, start)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .graph import Graph
 
-OF_A_HEAD = ("W_Q", "W_K", "W_V", "b_Q", "b_K", "b_V", "W_O")
+OF_A_HEAD = ("W_Q", "W_K", "W_V", "_W_K", "_W_V", "b_Q", "b_K", "b_V", "_b_K", "_b_V", "W_O")
+OF_ALL_HEADS = ("ln1.", "attn.q_norm.", "attn.k_norm.")
 
 
 def needed_weights(
@@ -24,7 +25,7 @@ def needed_weights(
     kept = edges.any(1)
     heard = torch.ones(len(kept), network.module.config.d_model, dtype=torch.bool)
     heard = (heard if neurons is None else neurons) & kept[:, None]
-    _inputs(masks, graph, heard)
+    _inputs(masks, graph, heard, network.module.config.positions == "standard")
     for layer in range(graph.n_layers):
         _heads(masks, graph, layer, heard)
         if graph.mlps:
@@ -35,10 +36,11 @@ def needed_weights(
     return masks
 
 
-def _inputs(masks: dict[str, Tensor], graph: Graph, heard: Tensor) -> None:
+def _inputs(masks: dict[str, Tensor], graph: Graph, heard: Tensor, adds_positions: bool) -> None:
     masks["embed.W_E"][:, heard[0]] = True
-    reached = torch.ones_like(heard[0]) if graph.start == "tokens" else heard[int(graph.start == "split")]
     if "pos_embed.W_pos" in masks:
+        always = graph.start == "tokens" or not adds_positions
+        reached = torch.ones_like(heard[0]) if always else heard[int(graph.start == "split")]
         masks["pos_embed.W_pos"][:, reached] = True
 
 
@@ -50,7 +52,8 @@ def _heads(masks: dict[str, Tensor], graph: Graph, layer: int, heard: Tensor) ->
         for weight in OF_A_HEAD:
             if (path := f"blocks.{layer}.attn.{weight}") in masks:
                 masks[path][head] = writes if weight == "W_O" else True
-        _whole(masks, f"blocks.{layer}.ln1.")
+        for shared in OF_ALL_HEADS:
+            _whole(masks, f"blocks.{layer}.{shared}")
 
 
 def _mlp(masks: dict[str, Tensor], layer: int, writes: Tensor) -> None:

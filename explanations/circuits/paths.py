@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from assay.explanations.errors import ExplanationError
@@ -18,7 +19,7 @@ from assay.mdl import Parts, PartTensor, one_part
 from assay.models import Network
 from torch import Tensor
 
-from .donors import SEED_BITS, Donor, Partners
+from .donors import SEED_BITS, Donor, DonorName, Partners
 from .graph import Graph
 from .needs import needed_weights
 from .streams import Streams, transformer_of, written
@@ -43,6 +44,7 @@ class GraphCircuit:
 
     kind = "circuit"
     open_ended = False
+    donors: tuple[str, ...] = get_args(DonorName)
 
     def __init__(
         self,

@@ -12,12 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from assay.explanations.errors import ExplanationError
 from assay.models import Transformer
 from assay.models.transformer import Attention, Block
 from torch import Tensor
 
-from .graph import LOGITS, Graph
+from .graph import Graph
 
 Write = Callable[[int, Tensor], Tensor]
 """What is done to what a source (by its place) writes [data, positions, d]."""
@@ -58,16 +57,20 @@ class Streams:
         return logits if self.module.config.readout == "all" else logits[:, -1]
 
     def _start(self, tokens: Tensor) -> None:
-        token, position = self.module.embed(tokens), self.module.pos_embed(tokens)
-        self._everyone = torch.zeros_like(token)
-        if self.graph.start == "tokens":
-            self._everyone = position
+        token, kind = self.module.embed(tokens), self.module.config.positions
+        self._everyone, self._placed = torch.zeros_like(token), None
+        position = None if kind == "rotary" else self.module.pos_embed(tokens)
+        if position is None or kind == "shortformer":
+            self._placed = position
             self._write(token)
         elif self.graph.start == "stream":
             self._write(token + position)
         else:
             self._write(token)
-            self._write(position)
+            if self.graph.start == "split":
+                self._write(position)
+            else:
+                self._everyone = position
 
     def _write(self, value: Tensor) -> None:
         place = len(self.writes)
@@ -99,7 +102,12 @@ class Streams:
     def _attend(self, block: Block, x: Tensor) -> None:
         attn, h = block.attn, self.graph.n_heads
         x = block.ln1(x)
-        sides = [_project(attn, side, x[:, :, i * h : (i + 1) * h]) for i, side in enumerate("QKV")]
+        sides = []
+        for i, side in enumerate("QKV"):
+            mine = x[:, :, i * h : (i + 1) * h]
+            if self._placed is not None and side != "V":
+                mine = mine + self._placed[:, :, None]
+            sides.append(_project(attn, side, mine))
         with ExitStack() as stack:
             for name, value in zip("qkv", sides, strict=True):
                 stack.enter_context(_replaced(getattr(attn, f"hook_{name}"), value))
@@ -116,11 +124,7 @@ class Streams:
 
 def _project(attn: Attention, side: str, x: Tensor) -> Tensor:
     """Queries, keys or values of every head from its own stream [data, positions, heads, d]."""
-    W, bias = getattr(attn, f"W_{side}"), getattr(attn, f"b_{side}")
-    if W.shape[0] != x.shape[2]:
-        raise ExplanationError(
-            f"circuits of edges need a W_{side} for each of the {x.shape[2]} heads, got {W.shape[0]}"
-        )
+    W, bias = (getattr(attn, f"{attn.shared if side != 'Q' else ''}{kind}_{side}") for kind in "Wb")
     y = torch.einsum("bphd,hde->bphe", x, W)
     return y if bias is None else y + bias
 
@@ -156,6 +160,3 @@ def written(module: torch.nn.Module, graph: Graph, tokens: Tensor) -> Tensor:
     streams = Streams(transformer_of(module), graph)
     streams(tokens)
     return torch.stack(streams.writes, dim=2)
-
-
-__all__ = ["LOGITS", "Streams", "transformer_of", "written"]
