@@ -27,7 +27,6 @@ import torch
 from assay.explanations import save_saelens
 from assay.explanations.sae import SAE, SAESite
 from assay.mdl import GridTarget, SiteProblem, score_site
-from assay.mdl.site import encoded
 from torch import Tensor
 
 D_IN, D_SAE, ACTIVE = 768, 24_576, 16
@@ -64,7 +63,7 @@ def encode_seconds(sae: SAE, x: Tensor) -> float:
     """The encoder as it is run: product, bias, ReLU, and the non-zeros; CPU seconds."""
     start = time.process_time()
     for first in range(0, len(x), CHUNK):
-        encoded(SAESite(sae), x[first : first + CHUNK])
+        sae.code(x[first : first + CHUNK])
     return time.process_time() - start
 
 

@@ -15,6 +15,7 @@ from assay.explanations.errors import ExplanationError
 from assay.mdl import Code
 from torch import Tensor
 
+from .blocks import by_rows, fired
 from .normalising import Normalisation, normalised, written_back
 from .pursuit import Pursuit
 from .router import Router
@@ -143,7 +144,7 @@ class SAE:
         if self.architecture in CHOOSES_K:
             part, value = self._chosen(pre)
             return torch.zeros_like(pre).scatter(-1, part, value)
-        return torch.where(self._fires(pre), pre, pre.new_tensor(0.0))
+        return torch.where(pre > self._least(), pre, pre.new_tensor(0.0))
 
     def _chosen(self, pre: Tensor) -> tuple[Tensor, Tensor]:
         """The k features of each row that may fire, ascending, and their activations (0 where below 0)."""
@@ -157,9 +158,9 @@ class SAE:
         part = pre.topk(self.k or 1, dim=-1).indices.sort(dim=-1).values
         return part, pre.gather(-1, part).relu()
 
-    def _fires(self, pre: Tensor) -> Tensor:
-        """Which pre-activations are let through: above 0, and above the threshold where there is one."""
-        return pre > (0.0 if self.threshold is None else self.threshold.clamp_min(0.0))
+    def _least(self) -> Tensor:
+        """What a pre-activation must exceed: 0, and the threshold where there is one."""
+        return torch.zeros_like(self.b_enc) if self.threshold is None else self.threshold.clamp_min(0.0)
 
     def code(self, x: Tensor) -> Code:
         """The non-zeros of :meth:`encode`, without a second pass over the dense code."""
@@ -167,6 +168,12 @@ class SAE:
 
     def code_of(self, x: Tensor) -> Code:
         """The same, of rows that are normalised already."""
+        if self.architecture in ("standard", "jumprelu") and self.router is None:
+            centred = x - self.b_dec if self.subtract_b_dec else x
+            return fired(centred, self.W_enc, self.b_enc, self._least())
+        return by_rows(self._whole_rows, x, self.width)
+
+    def _whole_rows(self, x: Tensor) -> Code:
         if self.pursuit is not None:
             return Code.dense(self._encode(x))
         pre = self.pre(x)
@@ -174,19 +181,26 @@ class SAE:
             part, value = self._chosen(pre)
             row, place = (value != 0).nonzero(as_tuple=True)
             return Code(row, part[row, place], value[row, place], *pre.shape)
-        row, part = self._fires(pre).nonzero(as_tuple=True)
+        row, part = (pre > self._least()).nonzero(as_tuple=True)
         return Code(row, part, pre[row, part], *pre.shape)
+
+    def activations(self, x: Tensor, active: Tensor) -> Tensor:
+        """Activations [rows, d_sae] of x [rows, d_in], where it is told which features are active."""
+        return self._activations(self.normalised(x)[0], active)
+
+    def _activations(self, x: Tensor, active: Tensor) -> Tensor:
+        if self.pursuit is not None:
+            value = self._encode(x)
+        elif self.architecture in SIGNED:
+            value = self.pre(x)
+        else:
+            value = torch.relu(self.pre(x))
+        return torch.where(active, value, value.new_tensor(0.0))
 
     def told(self, x: Tensor, active: Tensor) -> Tensor:
         """x̂ [rows, d_out] of x, where the active features [rows, d_sae] are known and none else acts."""
         rows, scale, mean = self.normalised(x)
-        if self.pursuit is not None:
-            a = torch.where(active, self._encode(rows), rows.new_tensor(0.0))
-        else:
-            pre = self.pre(rows)
-            value = pre.nan_to_num(neginf=0.0) if self.architecture in SIGNED else torch.relu(pre)
-            a = torch.where(active, value, pre.new_tensor(0.0))
-        return written_back(self.decode(a), scale, mean)
+        return written_back(self.decode(self._activations(rows, active)), scale, mean)
 
     def decode(self, a: Tensor) -> Tensor:
         """a W_dec + b_dec [rows, d_out], in the units of the normalised rows."""

@@ -1,0 +1,54 @@
+"""Codes made block by block, in a fixed order, so that a dense code of all rows is never held.
+
+Blocks of pre-activations stay in the cache while their non-zeros are found: one pass over memory costs as
+much as a third of the matrix product. The blocks are canonical: the same rows give the same code everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from assay.mdl import Code
+from torch import Tensor
+
+ROWS, FEATURES = 1024, 4096
+DENSE, FEWEST = 2**23, 64  # entries of a dense code of whole rows, and at least so many rows
+
+
+def fired(x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor) -> Code:
+    """The entries of x W_enc + b_enc [rows, d_sae] above ``least`` [d_sae]."""
+    width = int(W_enc.shape[1])
+    blocks = [
+        _block(x, W_enc, b_enc, least, row, part)
+        for row in range(0, len(x), ROWS)
+        for part in range(0, width, FEATURES)
+    ]
+    row, part, value = (torch.cat(each) for each in zip(*blocks, strict=True))
+    order = (row * width + part).argsort()
+    return Code(row[order], part[order], value[order], len(x), width)
+
+
+def _block(
+    x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor, row: int, part: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, parts = slice(row, row + ROWS), slice(part, part + FEATURES)
+    pre = torch.addmm(b_enc[parts], x[rows], W_enc[:, parts])
+    i, c = (pre > least[parts]).nonzero(as_tuple=True)
+    return i + row, c + part, pre[i, c]
+
+
+def by_rows(code: Callable[[Tensor], Code], x: Tensor, width: int) -> Code:
+    """The code of x [rows, d_in], some rows at a time: for rules that look at whole rows."""
+    size = max(FEWEST, 2 ** (max(1, DENSE // width).bit_length() - 1))
+    if len(x) <= size:
+        return code(x)
+    starts = range(0, len(x), size)
+    return stacked([code(x[first : first + size]) for first in starts], starts, len(x))
+
+
+def stacked(codes: Sequence[Code], starts: Sequence[int], rows: int) -> Code:
+    """Codes of stretches of rows, one below the other."""
+    row = torch.cat([code.row + first for code, first in zip(codes, starts, strict=True)])
+    part, value = torch.cat([c.part for c in codes]), torch.cat([c.value for c in codes])
+    return Code(row, part, value, rows, codes[0].parts)
