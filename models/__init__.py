@@ -8,9 +8,10 @@ turn what a user writes into them; `assay.models.zoo` holds the shipped networks
 from .activations import Activations, Batch, NotFinite, best_device, collect, micro_batch_size, stream
 from .arrays import read_arrays
 from .dataset import Dataset, Scope
+from .dataset_files import load_dataset
 from .errors import InputError
 from .hooks import HookPoint
-from .loading import load, load_dataset
+from .loading import load
 from .network import Intervention, Network, UnknownSite
 from .perceptron import perceptron, scaling
 from .storage import UnreadableFile, save

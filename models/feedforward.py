@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .hooks import HookPoint
-from .normalization import normalization
+from .normalization import LayerNorm
 from .transformer_config import TransformerConfig
 
 __all__ = ["ACTIVATIONS", "MLP", "GatedMLP", "SoluMLP", "feedforward"]
@@ -64,13 +64,13 @@ class MLP(nn.Module):
 
 
 class SoluMLP(nn.Module):
-    """SoLU with a normalisation ``ln`` behind it; ``hook_mid`` lies between the two."""
+    """SoLU with a layer norm ``ln`` behind it; ``hook_mid`` lies between the two."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.W_in, self.b_in = _layer(config, config.d_model, config.d_mlp)
         self.W_out, self.b_out = _layer(config, config.d_mlp, config.d_model)
-        self.ln = normalization(config, config.d_mlp)
+        self.ln = LayerNorm(config.d_mlp, config.eps, affine=config.normalization == "LN")
         self.hook_pre, self.hook_mid, self.hook_post = HookPoint(), HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:

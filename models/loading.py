@@ -1,4 +1,4 @@
-"""Networks and datasets by the short names that a command line or a claim file uses."""
+"""Networks by the short names that a command line or a claim file uses."""
 
 from __future__ import annotations
 
@@ -6,32 +6,27 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-import torch
-from torch import Tensor
-
-from .arrays import ARRAY_SUFFIXES, read_arrays
-from .dataset import Dataset, Scope
 from .errors import InputError
 from .formats.decompositions import is_run, read_run
+from .formats.hugging_face import is_hugging_face, read_hugging_face
+from .formats.transformer_lens import is_transformer_lens, read_transformer_lens
 from .network import Network
-from .storage import UnreadableFile, read_network
+from .state_dicts import PICKLE_SUFFIXES, read_state_dict
+from .storage import FORMAT, UnreadableFile, read_metadata, read_network
 
-__all__ = ["load", "load_dataset"]
-
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".py", ".json", ".jsonl", ".log", "")
-PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib")
-ZOO_DATA = 4096
-"""Data drawn from a shipped network's own distribution when the caller sets no limit."""
+__all__ = ["load"]
 
 
 def load(spec: str, base: Path | None = None) -> Network:
     """Load a network from what the user wrote.
 
     ``zoo:NAME`` is one of the shipped networks, ``python:module:factory`` calls the user's own function (this
-    runs its code) and anything else is a file, relative to ``base``.  Raises `InputError`.
+    runs its code) and anything else is a path, relative to ``base``: our own file, a state dict of
+    TransformerLens, an ONNX file, the folder of a Hugging Face model or of a decomposition run.  What it is
+    shows from its content.  Raises `InputError`.
     """
     scheme, _, rest = spec.partition(":")
     if scheme == "zoo":
@@ -45,42 +40,42 @@ def load(spec: str, base: Path | None = None) -> Network:
         return read_run(path)
     if not path.exists():
         raise UnreadableFile(path, "there is no such file (nor is it zoo:NAME or python:module:factory)")
-    if path.suffix.lower() in PICKLE_SUFFIXES:
-        raise UnreadableFile(
-            path, "a pickle can run code when it is read; save the network with models.save instead"
-        )
+    if path.is_dir():
+        return _from_folder(path)
     if (reader := READERS.get(path.suffix.lower())) is None:
-        raise UnreadableFile(path, f"unknown kind of network, expected {', '.join(READERS)}")
+        raise UnreadableFile(path, f"unknown kind of network, expected {', '.join(READERS)} or a folder")
     return reader(path)
 
 
-READERS: dict[str, Callable[[Path], Network]] = {".safetensors": read_network}
+def _from_folder(folder: Path) -> Network:
+    if is_hugging_face(folder):
+        return read_hugging_face(folder)
+    raise UnreadableFile(
+        folder, "no folder of a Hugging Face model (config.json with a model_type) or of a decomposition run"
+    )
 
 
-def load_dataset(spec: str, network: Network, limit: int | None = None, seed: int = 0) -> Dataset:
-    """Load data for a network from what the user wrote.
+def _from_safetensors(path: Path) -> Network:
+    return read_network(path) if FORMAT in read_metadata(path) else _from_state_dict(path)
 
-    ``zoo`` draws fresh held-out data of a shipped network (``limit`` of them, 4,096 if it is left out).  A
-    file is an array or a table (see `read_arrays`; ``inputs`` and perhaps ``labels``), or a text for a
-    byte-level model, cut into stretches that do not overlap.  Raises `InputError`, also for data that do not
-    fit the network.
-    """
-    if spec == "zoo" or spec.startswith("zoo:"):
-        from . import zoo
 
-        return zoo.data(spec.partition(":")[2] or network.name, ZOO_DATA if limit is None else limit, seed)
-    path = Path(spec)
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        dataset = _from_arrays(path, network)
-    elif path.suffix.lower() in TEXT_SUFFIXES:
-        dataset = _from_text(path, network)
-    else:
+def _from_state_dict(path: Path) -> Network:
+    tensors = read_state_dict(path)
+    if not is_transformer_lens(tensors):
+        names = ", ".join(sorted(tensors)[:6])
         raise UnreadableFile(
-            path, f"unknown kind of data, expected {', '.join(ARRAY_SUFFIXES)} or a text file"
+            path,
+            f"holds {names} …: neither a network of ours (no key {FORMAT!r} in the metadata of a safetensors "
+            "file) nor a TransformerLens state dict (embed.W_E, blocks.0.attn.W_Q, unembed.W_U …)",
         )
-    dataset = dataset if limit is None else dataset.take(limit)
-    network.check(dataset.inputs)
-    return dataset
+    tokenizer = path.with_name("tokenizer.json")
+    return replace(read_transformer_lens(path, tensors), tokenizer=tokenizer if tokenizer.is_file() else None)
+
+
+READERS: dict[str, Callable[[Path], Network]] = {
+    ".safetensors": _from_safetensors,
+    **dict.fromkeys(PICKLE_SUFFIXES, _from_state_dict),
+}
 
 
 def _from_factory(rest: str, folder: Path) -> Network:
@@ -104,34 +99,3 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-
-
-def _from_arrays(path: Path, network: Network) -> Dataset:
-    arrays = read_arrays(path)
-    if "inputs" not in arrays:
-        raise UnreadableFile(path, f"holds {', '.join(sorted(arrays))}, expected inputs (and perhaps labels)")
-    unit: Literal["sample", "sequence"] = "sequence" if network.input == "token" else "sample"
-    return Dataset(path.name, arrays["inputs"], arrays.get("labels"), unit, _file_scope(path))
-
-
-def _from_text(path: Path, network: Network) -> Dataset:
-    if network.input != "token" or network.vocabulary != 256:
-        raise InputError(f"{path} is a text, but {network.name!r} does not read bytes (tokens 0..255)")
-    if not path.is_file():
-        raise UnreadableFile(path, "there is no such file")
-    text, n_ctx = path.read_bytes(), network.in_shape[0]
-    if len(text) <= n_ctx:
-        raise UnreadableFile(path, f"{len(text)} bytes are too few, expected at least {n_ctx + 1}")
-    inputs, labels = next_byte_pairs(torch.frombuffer(bytearray(text), dtype=torch.uint8), n_ctx)
-    return Dataset(path.name, inputs, labels, "sequence", _file_scope(path))
-
-
-def next_byte_pairs(text: Tensor, n_ctx: int) -> tuple[Tensor, Tensor]:
-    """Cut bytes [m] into stretches [n, n_ctx] that do not overlap, with the byte that follows each: int64."""
-    n = (len(text) - 1) // n_ctx
-    long = text[: n * n_ctx + 1].long()
-    return long[:-1].view(n, n_ctx), long[1:].view(n, n_ctx)
-
-
-def _file_scope(path: Path) -> Scope:
-    return Scope(condition="none", distribution=f"the data of {path.name}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -40,9 +41,9 @@ class Network:
 
     ``input`` says what the numbers are: reals, integers, tokens (0 … ``vocabulary`` - 1) or bits.
     ``in_shape`` is the shape of one datum; for tokens it is the longest sequence.  ``output`` is
-    "categorical" (logits along the last axis) or "regression".  The module is put into eval mode and its
-    parameters stop asking for gradients; nothing here changes a weight, so `digest` identifies the network
-    for good.
+    "categorical" (logits along the last axis) or "regression".  ``tokenizer`` is the tokenizer.json that
+    makes tokens of a text, where there is one.  The module is put into eval mode and its parameters stop
+    asking for gradients; nothing here changes a weight, so `digest` identifies the network for good.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Network:
     input: Input
     in_shape: tuple[int, ...]
     vocabulary: int | None = None
+    tokenizer: Path | None = None
 
     def __post_init__(self) -> None:
         for field, value, known in (("output", self.output, Output), ("input", self.input, Input)):

@@ -52,10 +52,12 @@ class Unembed(nn.Module):
         self.W_U = nn.Parameter(torch.empty(config.d_model, config.width_out))
         self.b_U = nn.Parameter(torch.zeros(config.width_out)) if config.biases else None
         self.softcap = config.logits_softcap
+        self.hook_in, self.hook_out = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [b, p, d] to logits [b, p, d_vocab_out]."""
-        logits = x @ self.W_U if self.b_U is None else x @ self.W_U + self.b_U
+        product = self.hook_in(x) @ self.W_U
+        logits: Tensor = self.hook_out(product if self.b_U is None else product + self.b_U)
         return self.softcap * (logits / self.softcap).tanh() if self.softcap else logits
 
 

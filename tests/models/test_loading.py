@@ -24,7 +24,7 @@ from assay.models import (
     scaling,
 )
 from assay.models.architectures import build, describe
-from assay.models.loading import next_byte_pairs
+from assay.models.dataset_files import next_token_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -240,8 +240,8 @@ def test_a_text_is_cut_into_stretches_with_their_next_bytes(tmp_path):
         load_dataset(str(tmp_path / "absent.txt"), bytes_network())
 
 
-def test_next_byte_pairs_use_every_byte_once():
-    inputs, labels = next_byte_pairs(torch.arange(13, dtype=torch.uint8), 4)
+def test_next_token_pairs_use_every_token_once():
+    inputs, labels = next_token_pairs(torch.arange(13, dtype=torch.uint8), 4)
     assert inputs.flatten().tolist() == list(range(12))
     assert labels.flatten().tolist() == list(range(1, 13))
 
