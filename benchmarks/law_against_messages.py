@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from assay.explanations import build
 from assay.explanations.subject import Subject
-from assay.mdl import GridTarget, Law, MechanismProblem, score_mechanism
+from assay.mdl import GridTarget, Law, MechanismProblem, Parts, score_mechanism
 from assay.mdl import wire as on
 from assay.mdl.grid import quantise
 from assay.mdl.keyed import keyed, linear_sharings
-from assay.mdl.parts import PartWay, SentParts, known_range, send_parts
+from assay.mdl.parts import Grid, PartWay, SentParts, send_parts
 from assay.mdl.support import support_costs
 from assay.mdl.tally import Ints, Usage
 from assay.mdl.transmit import stream, stream_code
+from assay.mdl.transmit_parts import Told, tensor_told
 from assay.mdl.transmit_support import support
 from assay.mdl.wire import Sender
 from assay.models import load, zoo
@@ -51,7 +52,8 @@ def compare(name: str, text: str, delta: float, precision: int, n: int) -> None:
     explanation = build(text, Subject("mechanism", network, data, outputs=outputs))
     problem = MechanismProblem(data.inputs, outputs, GridTarget(delta))
     law = plain(score_mechanism(explanation, problem, precision).law)
-    sent = send_parts(explanation.parts(), precision)
+    parts = explanation.parts()
+    sent = send_parts(parts, precision)
     active = explanation.active(sent.restored, data.inputs)
     wanted = quantise(outputs, delta)
     residual = (wanted - quantise(explanation.predict(sent.restored, data.inputs, active), delta)).numpy()
@@ -60,7 +62,7 @@ def compare(name: str, text: str, delta: float, precision: int, n: int) -> None:
     rng = np.random.default_rng(0)
     for N in (*SIZES, n):
         subsets = [rng.choice(n, N, replace=False) for _ in range(SIZES.get(N, 1))]
-        lengths = [encode(law, sent, used[s], residual[s], residual) for s in subsets]
+        lengths = [encode(law, parts, sent, used[s], residual[s], residual) for s in subsets]
         report(N, law(N), np.array(lengths))
 
 
@@ -84,7 +86,9 @@ def report(N: int, law: float, lengths: np.ndarray) -> None:
     )
 
 
-def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints) -> tuple[float, float]:
+def encode(
+    law: Law, parts: Parts, sent: SentParts, active: Ints, residual: Ints, every: Ints
+) -> tuple[float, float]:
     """Ideal and real length of a message about some data, with the codes that the law names."""
     point, sender = law.at(len(active)), Sender()
     on.natural(sender, np.array([sent.precision]), 1)
@@ -93,8 +97,10 @@ def encode(law: Law, sent: SentParts, active: Ints, residual: Ints, every: Ints)
     else:
         costs = {cost.name: cost for cost in support_costs(Usage.of(active))}
         support(sender, active, costs[point.codes["support"]], *active.shape)
+    used, before = np.append(active.any(0), True), list[Grid]()
     for i, way in enumerate(cheapest(law, len(active))):
-        tensor(sender, sent, i, way, np.append(active.any(0), True))
+        told = Told(way, sent.grids[i])
+        before.append(tensor_told(sender, parts, i, sent.precision, used, told, before))
     correction(sender, law, point.codes["residual"], residual, every)
     return sender.bits, 32.0 * len(sender.words())
 
@@ -115,22 +121,6 @@ def cheapest(law: Law, N: int) -> Iterator[PartWay]:
     probability = np.append(used(law.n, law.usage, N), 1.0)
     for ways in law.parts:
         yield min(ways, key=lambda way: way.total(probability))
-
-
-def tensor(sender: Sender, sent: SentParts, i: int, way: PartWay, used: np.ndarray) -> None:
-    grid = sent.grids[i]
-    rows = grid.integers[used[grid.owner]]
-    on.bits(sender, np.array([int(way.sparse)]), 1)
-    on.integer(sender, np.array([grid.exponent]), 1)
-    assert way.code is not None
-    code = stream_code(sender, way.code, known_range(sent.precision))
-    keep = np.ones_like(rows)
-    if way.sparse:
-        keep = (rows != 0).astype(np.int64)
-        on.natural(sender, keep.sum(1) + 1, len(rows))
-        on.subsets(sender, keep, keep.sum(1), rows.shape[1])
-    symbols = rows[keep.nonzero()]
-    stream(sender, symbols, len(symbols), code)
 
 
 def correction(sender: Sender, law: Law, label: str, residual: Ints, every: Ints) -> None:

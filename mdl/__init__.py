@@ -15,7 +15,7 @@ from .message import (
     TellsCoefficients,
 )
 from .pareto import Place, pareto
-from .parts import PartError, Parts, PartTensor, one_part
+from .part_tensors import PartError, Parts, PartTensor, one_part
 from .report import Report, ReportError, json_schema, load_report, load_reports
 from .score import Score, shortest_of, with_choice
 from .site_score import SiteProblem, score_site

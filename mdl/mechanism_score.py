@@ -225,7 +225,9 @@ def _choose(
     parts = explanation.parts()
 
     def bits(precision: int, half_octaves: int | None) -> float:
-        sending = _Sending(explanation, shard, send_parts(parts, precision), half_octaves, chunk)
+        sending = _Sending(
+            explanation, shard, send_parts(parts, precision, factored=False), half_octaves, chunk
+        )
         first, *rest = sending.lines(sending.whole())
         return first.bits + sum(line.bits for line in rest) * problem.data / data
 

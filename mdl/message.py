@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from .parts import Parts
+from .part_tensors import Parts
 
 
 class DoesNotDecode(ValueError):

@@ -18,7 +18,8 @@ from .grid import EXACT, GridError, quantise
 from .joint import Together
 from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
-from .parts import Parts, PartTensor, SentParts, one_part, send_parts
+from .part_tensors import Parts, PartTensor, one_part
+from .parts import SentParts, send_parts
 from .residual import cells
 from .streams import shortest
 from .tally import Histogram, Usage

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .lengths import Floats, floor_log2, unzigzag, zigzag
+from .lengths import Floats, floor_log2, log2_binomial, unzigzag, zigzag
 from .tally import Ints
 
 LEAST = 2.0**-23  # probabilities that a 24-bit coder can tell from 0 and 1
@@ -191,18 +191,56 @@ def _binary(wire: Wire, values: Ints | None, lengths: Ints) -> Ints:
     return result
 
 
-def subsets(wire: Wire, members: Ints | None, sizes: Ints, width: int) -> Ints:
-    """Boolean rows [n, width] with known row sums, at log2 C(width, k) bits each.
+LONG, FEW = 1024, 64  # a few longer rows are cut into segments, a symbol for each entry would take too long
+
+
+def subsets(wire: Wire, members: Ints | None, sizes: Ints, widths: Ints | int) -> Ints:
+    """Boolean rows [n, widest] with known row sums and ``widths``, at log2 C(width, size) bits each.
 
     Column by column: an element is in with probability (members left) / (columns left).
     """
+    ends = np.broadcast_to(np.asarray(widths, dtype=np.int64), sizes.shape)
+    width = int(ends.max(initial=0))
+    members = None if members is None else members[:, :width]
+    if width > LONG and len(sizes) <= FEW:
+        return _in_segments(wire, members, np.asarray(sizes), ends)
     rows = np.zeros((len(sizes), width), dtype=np.int64)
     left = np.array(sizes, dtype=np.int64)
     for column in range(width):
-        open_rows = np.nonzero((left > 0) & (left < width - column))[0]
-        rows[left == width - column, column] = 1
+        sure = left == ends - column
+        open_rows = np.nonzero((left > 0) & ~sure & (column < ends))[0]
+        rows[sure & (left > 0), column] = 1
         given = None if members is None else members[open_rows, column]
-        p = left[open_rows] / (width - column)
-        rows[open_rows, column] = wire.bernoulli(given, p)
+        rows[open_rows, column] = wire.bernoulli(given, left[open_rows] / (ends[open_rows] - column))
         left -= rows[:, column]
     return rows
+
+
+def _in_segments(wire: Wire, members: Ints | None, sizes: Ints, ends: Ints) -> Ints:
+    """Long rows: how many members each segment has, given the segments before, then the segments as rows."""
+    length = int(np.sqrt(ends.max()))
+    count = -(-int(ends.max()) // length)
+    widths = np.clip(ends[:, None] - length * np.arange(count), 0, length)
+    inside = None
+    if members is not None:
+        padded = np.pad(members, ((0, 0), (0, count * length - members.shape[1])))
+        inside = padded.reshape(len(sizes), count, length)
+    held = np.zeros((len(sizes), count), dtype=np.int64)
+    for row, (left, columns) in enumerate(zip(sizes.tolist(), ends.tolist(), strict=True)):
+        for segment, width in enumerate(widths[row].tolist()):
+            given = None if inside is None else inside[row, segment].sum()
+            held[row, segment] = _hypergeometric(wire, given, width, columns, left)
+            left, columns = left - held[row, segment], columns - width
+    flat = None if inside is None else inside.reshape(-1, length)
+    told = subsets(wire, flat, held.ravel(), widths.ravel())
+    return told.reshape(len(sizes), -1)[:, : int(ends.max())]
+
+
+def _hypergeometric(wire: Wire, given: int | None, width: int, columns: int, left: int) -> int:
+    """How many of ``left`` members lie in the first ``width`` of ``columns`` columns."""
+    least, most = max(0, left - (columns - width)), min(width, left)
+    choices = np.arange(least, most + 1)
+    bits = log2_binomial(width, choices) + log2_binomial(columns - width, left - choices)
+    probabilities = np.exp2(bits - bits.max(initial=0.0))
+    symbol = None if given is None else np.array([given - least])
+    return int(wire.categorical(symbol, probabilities / probabilities.sum(), 1)[0]) + least

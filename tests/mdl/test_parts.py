@@ -5,7 +5,9 @@ import pytest
 import torch
 from assay.mdl import PartError, Parts, PartTensor, one_part
 from assay.mdl.lengths import elias_delta, log2_binomial
-from assay.mdl.parts import send_parts, step_exponent
+from assay.mdl.part_codes import step_exponent
+from assay.mdl.parts import send_parts
+from assay.mdl.structure import COUNT_CHOICE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +79,7 @@ def test_boolean_values_are_structure():
     kept = torch.tensor([True, False, True, False, False])
     sent = send_parts(Parts(0, (one_part("kept", kept, 0),)), 8)
     assert torch.equal(sent.restored["kept"][0], kept)
-    bits = math.log2(math.comb(5, 2)) + float(elias_delta(3))
+    bits = COUNT_CHOICE + math.log2(math.comb(5, 2)) + math.log2(6)
     assert sent.total(np.zeros(0, dtype=np.int64)) == pytest.approx(float(elias_delta(8)) + bits)
 
 
@@ -103,3 +105,79 @@ def test_parts_that_do_not_fit_are_refused():
         one_part("w", torch.tensor([0.0, math.inf]), 0)
     with pytest.raises(PartError, match=r"w: owners must lie in 0\.\.2"):
         Parts(2, (PartTensor("w", torch.zeros(1, 2), torch.tensor([3])),))
+
+
+def used_by_all(parts: Parts, precision: int = 8) -> tuple[float, str]:
+    sent = send_parts(parts, precision)
+    everyone = np.ones(parts.count, dtype=np.int64)
+    return sent.total(everyone), sent.chosen(everyone)[-1].name
+
+
+def test_a_tensor_that_is_sent_already_costs_the_naming_of_it():
+    W = drawn(30, 20)
+    alone, _ = used_by_all(Parts(0, (one_part("in", W, 0),)))
+    for again in (W.clone(), W.T.contiguous()):
+        twice, name = used_by_all(Parts(0, (one_part("in", W, 0), one_part("out", again, 0))))
+        assert name == "same as in"
+        assert 0 < twice - alone < 8
+
+
+def test_only_what_is_sent_in_any_case_can_be_referred_to():
+    W = drawn(5, 6)
+    rows, remainder = torch.arange(5), torch.full((5,), 5)
+    first = [PartTensor("first", W, owner) for owner in (rows, remainder, torch.arange(5).flip(0))]
+    second = PartTensor("second", W, rows)
+    shared = ["same as" in used_by_all(Parts(5, (one, second)))[1] for one in first]
+    assert shared == [True, True, False]
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 90), (3, 40, 50), (1, 2, 40, 50)])
+def test_matrices_of_low_rank_are_told_as_factors(shape):
+    *lead, a, b = shape
+    thin = drawn(*lead, a, 3) @ drawn(*lead, 3, b, seed=1)
+    owner = torch.zeros(shape[0], dtype=torch.long)
+    for noise, gain in ((0.0, 0.5), (0.05, 0.2)):
+        values = thin + noise * drawn(*shape, seed=2)
+        parts = Parts(0, (PartTensor("w", values, owner),))
+        bits, name = used_by_all(parts, 10)
+        without = send_parts(parts, 10, factored=False).total(np.zeros(0, dtype=np.int64))
+        assert name.startswith("rank 3 of")
+        assert bits < (1 - gain) * without
+
+
+def test_a_matrix_of_full_rank_is_not_factored():
+    assert "rank" not in used_by_all(Parts(0, (one_part("w", drawn(60, 90), 0),)))[1]
+
+
+def test_the_ideal_spectrum_is_that_of_a_singular_value_decomposition():
+    from assay.mdl.low_rank import Spectrum
+
+    W = drawn(2, 30, 20)
+    spectrum = Spectrum.of(W)
+    squares = torch.linalg.svdvals(W).square().sum(0)
+    for rank in (0, 1, 7, 20):
+        assert spectrum.tails[rank] == pytest.approx(float(squares[rank:].sum()), abs=1e-8)
+    U, V = spectrum.factors(20)
+    assert torch.allclose(U @ V, W)
+
+
+def test_factors_whose_products_float64_cannot_hold_are_refused():
+    from assay.mdl.low_rank import is_exact, product
+
+    assert is_exact(8, 16)
+    assert not is_exact(2**24, 16)
+    assert not is_exact(1, 17)
+    big = np.full((1, 1, 1), 2**20)
+    assert product(big, big, -3).item() == 2**37
+    with pytest.raises(ValueError, match=r"beyond 2\^53"):
+        product(big, big, 20)
+
+
+def test_copies_are_priced_as_one():
+    one = drawn(12, 9)
+    copies = send_parts(Parts(6, (PartTensor("w", one.expand(6, 12, 9), torch.arange(6)),)), 6)
+    singly = send_parts(Parts(6, (PartTensor("w", one.repeat(6, 1, 1), torch.arange(6)),)), 6)
+    assert torch.equal(copies.restored["w"], singly.restored["w"])
+    assert copies.numbers.tolist() == singly.numbers.tolist()
+    bits = copies.chosen(np.ones(6))[0].bits
+    assert bits[:6] == pytest.approx(bits[0])

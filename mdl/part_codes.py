@@ -1,0 +1,170 @@
+"""Codes of a tensor's integers, slice by slice: written out, or as a mask and the numbers that it keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from .lengths import Floats
+from .streams import Frozen, Range, candidates
+from .structure import Bools, Frame, Structure, price_mask
+from .tally import Histogram, Ints
+
+SHORT_RANGE = 2**17
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Every entry that exists, under one code."""
+
+    code: Frozen
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """Which entries are kept, then these under one code (none where the mask is all there is).
+
+    ``given`` [slices, entries] is the explanation's own mask; without it, that of the integers not zero.
+    """
+
+    code: Frozen | None
+    structure: Structure
+    given: Bools | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrices:
+    """Prices of a tensor's slices told in one way: ``header`` once, ``bits`` and ``numbers`` [slices]."""
+
+    name: str
+    header: float
+    bits: Floats
+    numbers: Ints
+    telling: object
+
+    @property
+    def total(self) -> float:
+        """Bits of all slices."""
+        return self.header + float(self.bits.sum())
+
+
+def known_range(precision: int) -> Range:
+    """The integers that ``precision`` bits hold, alike on both sides of zero."""
+    top = 2 ** (precision - 1) - 1
+    return Range(-top, top, known=True)
+
+
+def step_exponent(values: Tensor, precision: int) -> int:
+    """The least e such that all values / 2^e round into the signed range of ``precision`` bits."""
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if largest == 0.0:
+        return 0
+    top = 2 ** (precision - 1) - 1
+    return math.ceil(math.log2(largest / (top + 0.499)))
+
+
+def numeric_ways(flat: Ints, given: Bools | None, known: Range, frame: Frame) -> Iterator[SlicePrices]:
+    """Slices [slices, entries] of integers written out, or as a mask and what it keeps."""
+    exists = _existing(frame, flat.shape)
+    if given is None:
+        yield from _written(flat, exists, known)
+    else:
+        yield from _masked(flat, given, given, known, frame)
+    if (flat[exists if given is None else given] == 0).any():
+        yield from _masked(flat, flat != 0, None, known, frame)
+
+
+def boolean_way(flat: Bools, frame: Frame) -> SlicePrices:
+    """Slices [slices, entries] that are structure and nothing else."""
+    price = price_mask(flat, frame)
+    nothing = np.zeros(len(flat), dtype=np.int64)
+    return SlicePrices(
+        f"mask {price.structure.label}",
+        price.header,
+        price.bits,
+        nothing,
+        Masked(None, price.structure),
+    )
+
+
+def _existing(frame: Frame, shape: tuple[int, ...]) -> Bools:
+    """Which entries [slices, entries] exist."""
+    exists = np.ones(shape[1], dtype=bool) if frame.exists is None else frame.exists.reshape(-1)
+    return np.broadcast_to(exists, shape)
+
+
+def _written(flat: Ints, exists: Bools, known: Range) -> Iterator[SlicePrices]:
+    for code, bits in _coded(flat, exists, known):
+        yield SlicePrices(code.name, code.header, bits, exists.sum(1), Written(code))
+
+
+def _masked(
+    flat: Ints, keep: Bools, given: Bools | None, known: Range, frame: Frame
+) -> Iterator[SlicePrices]:
+    mask = price_mask(keep, frame, chance=given is None)
+    for code, bits in _coded(flat, keep, known):
+        yield SlicePrices(
+            f"{code.name}, sparse {mask.structure.label}",
+            mask.header + code.header,
+            mask.bits + bits,
+            keep.sum(1),
+            Masked(code, mask.structure, given),
+        )
+
+
+Price = Callable[[Frozen], Floats]
+
+
+def _coded(flat: Ints, keep: Bools, known: Range) -> Iterator[tuple[Frozen, Floats]]:
+    """The frozen codes of the kept entries, and what each slice's entries cost."""
+    tally, price = _counted(flat, keep, known) if _few(flat, known) else _gathered(flat, keep, known)
+    for code in candidates(tally, known):
+        if isinstance(code, Frozen):
+            yield code, price(code)
+
+
+def _few(flat: Ints, known: Range) -> bool:
+    """Whether counting the symbols of each slice takes less room than the slices themselves."""
+    return len(flat) * known.size <= flat.size
+
+
+def _counted(flat: Ints, keep: Bools, known: Range) -> tuple[Histogram, Price]:
+    """Bits per slice from counts [slices, symbols]: one pass over the entries for all codes."""
+    cell = flat - known.lo + np.arange(len(flat))[:, None] * known.size
+    counts = np.bincount(cell.ravel() if keep.all() else cell[keep], minlength=len(flat) * known.size)
+    counts = counts.reshape(len(flat), known.size)
+    total = counts.sum(0)
+    seen = total.nonzero()[0]
+    compact = counts[:, seen].astype(np.float64)
+    return Histogram(seen + known.lo, total[seen]), lambda code: compact @ code.prices(seen + known.lo)
+
+
+def _gathered(flat: Ints, keep: Bools, known: Range) -> tuple[Histogram, Price]:
+    """Bits per slice from the price of each entry."""
+    symbols, where = _indexed(flat, known)
+
+    def price(code: Frozen) -> Floats:
+        each = code.prices(symbols)[where]
+        return np.asarray(each.sum(1) if keep.all() else np.where(keep, each, 0.0).sum(1))
+
+    return _tally(flat[keep], known), price
+
+
+def _indexed(flat: Ints, known: Range) -> tuple[Ints, Ints]:
+    """Symbols, and which of them stands where: by subtraction where the range is short."""
+    if known.size <= SHORT_RANGE:
+        return np.arange(known.lo, known.hi + 1), flat - known.lo
+    symbols, where = np.unique(flat, return_inverse=True)
+    return symbols, where.reshape(flat.shape)
+
+
+def _tally(symbols: Ints, known: Range) -> Histogram:
+    if known.size > SHORT_RANGE:
+        return Histogram.of(symbols)
+    counts = np.bincount(symbols - known.lo, minlength=known.size)
+    seen = counts.nonzero()[0]
+    return Histogram(seen + known.lo, counts[seen])
