@@ -59,6 +59,8 @@ def _cut(spec: Spec, keep: float | None = None) -> Cut:
 
 def _donor(spec: Spec, subject: Subject, graph: Graph) -> Donor:
     name = spec.options.get("donor", "zero")
+    if name == "zero":
+        return Donor()
     inputs = subject.inputs() if name == "resample" else subject.inputs()[:DONOR_DATA]
     return Donor.of(name, subject.model(), graph, inputs, subject.seed)
 
