@@ -1,6 +1,7 @@
 """Bits: codes, tallies, the ledger, the law of an explanation, reports and their comparison."""
 
 from .compare import Comparison, Incomparable, comparison, longer_than
+from .edges import EdgeSpace
 from .frontier import Frontier, OperatingPoint
 from .heldout import HeldOut, held_out
 from .law import Law, Point, Rate
@@ -29,6 +30,7 @@ __all__ = [
     "Comparison",
     "Dictionary",
     "DoesNotDecode",
+    "EdgeSpace",
     "Frontier",
     "GridTarget",
     "HeldOut",

@@ -77,6 +77,11 @@ class _Sending:
         """The tally of all data."""
         return _sum([self.tally(rows) for _, rows in data_chunks(self.problem.data, self.chunk)])
 
+    def predicted(self, rows: slice) -> Tensor:
+        """What arrives of some data."""
+        x = self.problem.inputs[rows]
+        return self._receive(self.sent.restored, x, self._told(x))
+
     def tally(self, rows: slice) -> MechanismTally:
         """Send some data, and receive the first of them twice."""
         x = self.problem.inputs[rows]
@@ -226,7 +231,7 @@ def _choose(
 
     def bits(precision: int, half_octaves: int | None) -> float:
         sending = _Sending(
-            explanation, shard, send_parts(parts, precision, factored=False), half_octaves, chunk
+            explanation, shard, send_parts(parts, precision, thorough=False), half_octaves, chunk
         )
         first, *rest = sending.lines(sending.whole())
         return first.bits + sum(line.bits for line in rest) * problem.data / data
@@ -237,6 +242,19 @@ def _choose(
         half_octaves = _half_octaves(explanation.coefficients(shard.inputs), lambda h: bits(start, h))
     chosen = _precision(lambda p: bits(p, half_octaves)) if precision == "auto" else precision
     return {"precision": chosen, "half_octaves": half_octaves}
+
+
+def received(
+    explanation: MechanismExplanation, problem: MechanismProblem, score: Score
+) -> Iterator[tuple[slice, Tensor]]:
+    """What a receiver predicts under the steps of a score: (data, outputs [data, …]) chunk by chunk."""
+    told = None
+    if "value_step" in score.knobs:
+        told = round(2 * math.log2(float(score.knobs["value_step"])))
+    choices: Choices = {"precision": int(score.knobs["precision"]), "half_octaves": told}
+    sending = _sending(explanation, problem, choices, CHUNK)
+    for _, rows in data_chunks(problem.data):
+        yield rows, sending.predicted(rows)
 
 
 def data_chunks(data: int, chunk: int = CHUNK) -> Iterator[tuple[int, slice]]:

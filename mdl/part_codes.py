@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .lengths import Floats
 from .streams import Frozen, Range, candidates
-from .structure import Bools, Frame, Structure, price_mask
+from .structure import Bools, Frame, MaskPrice, Structure, looks_even, price_mask
 from .tally import Histogram, Ints
 
 SHORT_RANGE = 2**17
@@ -67,15 +67,23 @@ def step_exponent(values: Tensor, precision: int) -> int:
     return math.ceil(math.log2(largest / (top + 0.499)))
 
 
-def numeric_ways(flat: Ints, given: Bools | None, known: Range, frame: Frame) -> Iterator[SlicePrices]:
-    """Slices [slices, entries] of integers written out, or as a mask and what it keeps."""
+def numeric_ways(
+    flat: Ints, given: Bools | None, known: Range, frame: Frame, thorough: bool
+) -> Iterator[SlicePrices]:
+    """Slices [slices, entries] of integers written out, or as a mask and what it keeps.
+
+    Zeros that came of rounding seldom have a structure: levels are looked for where ``thorough``, and where
+    they are not spread evenly.
+    """
     exists = _existing(frame, flat.shape)
     if given is None:
         yield from _written(flat, exists, known)
     else:
-        yield from _masked(flat, given, given, known, frame)
+        yield from _masked(flat, given, given, known, price_mask(given, frame))
     if (flat[exists if given is None else given] == 0).any():
-        yield from _masked(flat, flat != 0, None, known, frame)
+        keep = flat != 0
+        even = not thorough or looks_even(keep, frame)
+        yield from _masked(flat, keep, None, known, price_mask(keep, frame, flat=even))
 
 
 def boolean_way(flat: Bools, frame: Frame) -> SlicePrices:
@@ -103,9 +111,8 @@ def _written(flat: Ints, exists: Bools, known: Range) -> Iterator[SlicePrices]:
 
 
 def _masked(
-    flat: Ints, keep: Bools, given: Bools | None, known: Range, frame: Frame
+    flat: Ints, keep: Bools, given: Bools | None, known: Range, mask: MaskPrice
 ) -> Iterator[SlicePrices]:
-    mask = price_mask(keep, frame, chance=given is None)
     for code, bits in _coded(flat, keep, known):
         yield SlicePrices(
             f"{code.name}, sparse {mask.structure.label}",

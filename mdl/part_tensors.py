@@ -82,7 +82,9 @@ class PartTensor:
     @cached_property
     def spectrum(self) -> Spectrum | None:
         """Singular values of its slices; None where they are no matrices or too large."""
-        if self.is_structure or self.alike or not is_matrix(self.values.shape[1:]) or not len(self.values):
+        if self.is_structure or self.alike or not is_matrix(self.values.shape[1:]):
+            return None
+        if not self.values.numel():
             return None
         return Spectrum.of(self.values if self.mask is None else self.values * self.mask)
 

@@ -82,11 +82,11 @@ def _sent(usage: Ints) -> Floats:
     return np.append(usage > 0, True).astype(np.float64)
 
 
-def send_parts(parts: Parts, precision: int, factored: bool = True) -> SentParts:
+def send_parts(parts: Parts, precision: int, thorough: bool = True) -> SentParts:
     """Quantise every tensor to ``precision`` bits on a dyadic grid of its own, and price it.
 
     The precision is told once; each tensor tells its method, the exponent of its step and its codes.
-    Factors of low rank are looked for unless ``factored`` is false, which is quicker.
+    Factors of low rank, and levels in what rounds to zero, are looked for unless it has to be quick.
     """
     if not 2 <= precision <= 32:
         raise PartError(f"the precision of parts is 2 to 32 bits, got {precision}")
@@ -95,7 +95,7 @@ def send_parts(parts: Parts, precision: int, factored: bool = True) -> SentParts
     ways = []
     for index, tensor in enumerate(parts.tensors):
         grids.append(_on_grid(tensor, precision))
-        priced = [*_ways(tensor, grids[-1], precision, factored), *_repeated(parts, index, grids)]
+        priced = [*_ways(tensor, grids[-1], precision, thorough), *_repeated(parts, index, grids)]
         methods = parts.methods(index)
         ways.append(tuple(_by_part(way, tensor.owners, parts.count + 1, methods) for way in priced))
         np.add.at(numbers, tensor.owners, priced[0].numbers)
@@ -143,7 +143,7 @@ def _on_grid(tensor: PartTensor, precision: int) -> Grid:
     return Grid(tensor.name, flat, exponent, tensor.owners)
 
 
-def _ways(tensor: PartTensor, grid: Grid, precision: int, factored: bool) -> list[SlicePrices]:
+def _ways(tensor: PartTensor, grid: Grid, precision: int, thorough: bool) -> list[SlicePrices]:
     """The ways to tell a tensor by itself."""
     first = slice(0, 1) if tensor.alike else slice(None)
     flat = grid.integers[first]
@@ -152,8 +152,8 @@ def _ways(tensor: PartTensor, grid: Grid, precision: int, factored: bool) -> lis
     else:
         given = None if tensor.mask is None else tensor.mask[first].reshape(flat.shape).cpu().numpy()
         told = float(signed_delta(grid.exponent))
-        ways = list(numeric_ways(flat, given, known_range(precision), tensor.frame))
-        if factored and tensor.spectrum is not None:
+        ways = list(numeric_ways(flat, given, known_range(precision), tensor.frame, thorough))
+        if thorough and tensor.spectrum is not None:
             found = low_rank_way(tensor.spectrum, flat, grid.exponent, min(way.total for way in ways))
             ways += [found] if found else []
         ways = [_dearer(way, told) for way in ways]

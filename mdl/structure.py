@@ -113,16 +113,14 @@ class MaskPrice:
         return self.header + float(self.bits.sum())
 
 
-def price_mask(mask: Bools, frame: Frame, chance: bool = False) -> MaskPrice:
+def price_mask(mask: Bools, frame: Frame, flat: bool = False) -> MaskPrice:
     """The shortest way to tell a mask [slices, entries], the choice included; bits are [slices].
 
-    Bits of slices that are told together stand at the first. A mask that may be no more than ``chance`` is
-    told in one level where its counts along every axis look as if all entries were drawn alike.
+    Bits of slices that are told together stand at the first. ``flat`` looks at one level only.
     """
     exists = frame.existing()
     array = frame.spread(mask)
-    even = chance and exists is None and _looks_even(array)
-    best = _Lattice(array, exists).shortest(flat=even)
+    best = _Lattice(array, exists).shortest(flat)
     if frame.tells_union:
         best = min(_with_union(best, array, exists), key=lambda price: price.total)
     bits = np.zeros(len(mask))
@@ -141,8 +139,9 @@ def _with_union(plain: MaskPrice, array: Bools, exists: Bools | None) -> Iterato
         yield MaskPrice(structure, 1.0 + whole.total + inside.header, inside.bits)
 
 
-def _looks_even(array: Bools) -> bool:
-    """Whether the counts along each axis of [groups, *axes] spread as those of random sets do, by χ²."""
+def looks_even(mask: Bools, frame: Frame) -> bool:
+    """Whether the counts of a mask along each axis spread as those of random sets do, by χ²."""
+    array = frame.spread(mask)
     groups, size = len(array), array[0].size if len(array) else 0
     density = array.reshape(groups, -1).mean(1) if size else np.zeros(groups)
     for axis in range(1, array.ndim if size and 0 < density.mean() < 1 else 1):

@@ -84,7 +84,7 @@ def test_boolean_values_are_structure():
 
 
 def test_constant_and_empty_tensors_are_sent():
-    parts = Parts(1, (one_part("zeros", torch.zeros(4), 0), one_part("none", torch.zeros(0, 3), 0)))
+    parts = Parts(1, (one_part("zeros", torch.zeros(4), 0), one_part("none", torch.zeros(0, 8, 9), 0)))
     sent = send_parts(parts, 8)
     assert torch.equal(sent.restored["zeros"], torch.zeros(1, 4, dtype=torch.float64))
     assert math.isfinite(sent.total(np.array([1])))
@@ -140,7 +140,7 @@ def test_matrices_of_low_rank_are_told_as_factors(shape):
         values = thin + noise * drawn(*shape, seed=2)
         parts = Parts(0, (PartTensor("w", values, owner),))
         bits, name = used_by_all(parts, 10)
-        without = send_parts(parts, 10, factored=False).total(np.zeros(0, dtype=np.int64))
+        without = send_parts(parts, 10, thorough=False).total(np.zeros(0, dtype=np.int64))
         assert name.startswith("rank 3 of")
         assert bits < (1 - gain) * without
 
