@@ -72,8 +72,20 @@ def _from_state_dict(path: Path) -> Network:
     return replace(read_transformer_lens(path, tensors), tokenizer=tokenizer if tokenizer.is_file() else None)
 
 
+def _from_onnx(path: Path) -> Network:
+    from .formats.onnx import read_onnx
+
+    try:
+        return read_onnx(path)
+    except ModuleNotFoundError as error:
+        raise UnreadableFile(
+            path, f"it needs the package {error.name} (pip install assay-nn[onnx])"
+        ) from error
+
+
 READERS: dict[str, Callable[[Path], Network]] = {
     ".safetensors": _from_safetensors,
+    ".onnx": _from_onnx,
     **dict.fromkeys(PICKLE_SUFFIXES, _from_state_dict),
 }
 

@@ -28,7 +28,7 @@ from .faults import Fault, InputError
 
 Operation = list[Any]
 
-_IDENTITIES = (nn.Identity, nn.Dropout, nn.Flatten)
+_IDENTITIES = (nn.Identity, nn.Dropout, nn.Flatten, nn.Unflatten)
 _IDENTITY_CALLS = {torch.flatten, "flatten", functional.dropout, "contiguous", "clone", "detach", "float"}
 _EXACT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

@@ -1,0 +1,247 @@
+"""ONNX files as networks: small MLPs and CNNs, chains or with branches.
+
+The weights become parameters of plain torch modules, so that everything else treats the network as any other.
+Needs the extra ``onnx``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from assay.models.errors import InputError
+from assay.models.network import Network
+from assay.models.state_dicts import SETTINGS_SUFFIXES, read_settings
+from assay.models.storage import UnreadableFile
+from torch import Tensor, nn
+
+from .onnx_layers import HANDLERS, Array, Node, Shift, linear
+from .onnx_shapes import SHAPES_ONLY
+
+__all__ = ["UnsupportedOperators", "read_onnx"]
+
+FOLDED = (
+    "Add", "Cast", "Concat", "Div", "Flatten", "Gather", "Identity", "Mul", "Neg", "Reshape", "Slice",
+    "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+)  # fmt: skip
+"""Operators that are computed once where all their inputs are constants."""
+
+
+class UnsupportedOperators(UnreadableFile):
+    """A file with operators that cannot be run here; ``faults`` holds (node, reason) for each."""
+
+    def __init__(self, path: Path, faults: list[tuple[str, str]]) -> None:
+        super().__init__(path, "; ".join(f"{node}: {reason}" for node, reason in faults))
+        self.faults = tuple(faults)
+
+
+class Dataflow(nn.Module):
+    """Modules whose inputs are the data (value 0) or what earlier ones gave (module k gives value k + 1)."""
+
+    def __init__(self, modules: list[nn.Module], sources: list[tuple[int, ...]], output: int) -> None:
+        super().__init__()
+        self.layers, self.sources, self.output = nn.ModuleList(modules), tuple(sources), output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the modules in order on [b, …]."""
+        values = [x]
+        for layer, sources in zip(self.layers, self.sources, strict=True):
+            values.append(layer(*(values[source] for source in sources)))
+        return values[self.output]
+
+
+def read_onnx(path: Path) -> Network:
+    """Read a network of one input and one output.
+
+    It answers with real numbers unless a settings file of the same name beside it says ``output:
+    categorical``.  Raises `UnreadableFile` for a file that is not whole, `UnsupportedOperators` with all of
+    them, and ModuleNotFoundError without the package onnx.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    if not path.is_file():
+        raise UnreadableFile(path, "there is no such file")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        onnx.checker.check_model(model)
+        constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    except Exception as error:  # protobuf, onnx and numpy all have their own
+        raise UnreadableFile(path, f"not a whole ONNX file: {str(error)[:200]}") from error
+    return _Graph(path, model, constants).network(_declared(path))
+
+
+def _declared(path: Path) -> dict[str, Any]:
+    """What a settings file beside the network says of its input and output."""
+    for suffix in SETTINGS_SUFFIXES:
+        if (beside := path.with_suffix(suffix)).is_file():
+            settings = read_settings(beside)
+            return {name: settings[name] for name in ("output", "input") if name in settings}
+    return {}
+
+
+class _Graph:
+    """Builds the modules node by node, running them on a batch of two zeros to learn the shapes."""
+
+    def __init__(self, path: Path, model: Any, constants: dict[str, Array]) -> None:
+        self.path, self.model, self.constants = path, model, constants
+        graph = model.graph
+        inputs = [value for value in graph.input if value.name not in constants]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise UnreadableFile(
+                path,
+                f"{len(inputs)} inputs and {len(graph.output)} outputs, networks of one each are supported",
+            )
+        self.in_shape = self._datum(inputs[0])
+        self.uses = Counter(name for node in graph.node for name in node.input)
+        self.values = {inputs[0].name: 0}
+        self.samples = [torch.zeros(2, *self.in_shape, dtype=self._dtype(inputs[0]))]
+        self.modules: list[nn.Module] = []
+        self.sources: list[tuple[int, ...]] = []
+        self.faults: list[tuple[str, str]] = []
+        self.lost: set[str] = set()  # values that faults leave without a computation
+
+    def _datum(self, value: Any) -> tuple[int, ...]:
+        """Shape of one datum: all axes but the first, where there is more than one."""
+        dims = [int(d.dim_value) for d in value.type.tensor_type.shape.dim]
+        shape = tuple(dims[1:] if len(dims) > 1 else dims)
+        if not shape or min(shape) < 1:
+            raise UnreadableFile(self.path, f"input {value.name!r} has the open shape {dims}, expected sizes")
+        return shape
+
+    def _dtype(self, value: Any) -> torch.dtype:
+        from onnx import helper
+
+        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        if kind not in (np.float32, np.float64):
+            raise UnreadableFile(self.path, f"input {value.name!r} holds {kind}, expected float32 or float64")
+        return torch.float64 if kind == np.float64 else torch.float32
+
+    def network(self, declared: dict[str, Any]) -> Network:
+        """The network; `UnsupportedOperators` with every node that does not fit."""
+        for node in self.model.graph.node:
+            try:
+                self.visit(node)
+            except (ValueError, IndexError, KeyError, TypeError, RuntimeError) as error:
+                self.faults.append((node.name or node.output[0], f"{node.op_type} {str(error)[:200]}"))
+                self.lost.update(node.output)
+        if self.faults:
+            raise UnsupportedOperators(self.path, self.faults)
+        name = self.model.graph.output[0].name
+        if name not in self.values:
+            raise UnreadableFile(self.path, f"its output {name!r} is not computed from its input")
+        about = {"output": "regression", "input": "real"} | declared
+        try:
+            return Network(self.path.stem, self._module(self.values[name]), in_shape=self.in_shape, **about)
+        except InputError as error:
+            raise UnreadableFile(self.path, str(error)) from error
+
+    def _module(self, output: int) -> nn.Module:
+        chain = self.sources == [(k,) for k in range(len(self.modules))] and output == len(self.modules)
+        return nn.Sequential(*self.modules) if chain else Dataflow(self.modules, self.sources, output)
+
+    def visit(self, node: Any) -> None:
+        """Add what one node does."""
+        if self._is_constant(node):
+            return
+        moving = [name for name in node.input if name and name not in self.constants]
+        if node.op_type not in {*HANDLERS, *SHAPES_ONLY, "Shape"}:
+            raise ValueError("is not supported")
+        if self.lost.intersection(moving):
+            self.lost.update(node.output)  # told already, at the node that lost it
+            return
+        if node.op_type == "Shape":
+            datum = self.samples[self.values[moving[0]]].shape[1:]
+            self.constants[node.output[0]] = np.array([1, *datum], dtype=np.int64)
+        elif node.op_type in SHAPES_ONLY:
+            self._lay_out(node, self._described(node, moving), moving)
+        else:
+            self._add(node, moving)
+
+    def _described(self, node: Any, moving: list[str]) -> Node:
+        from onnx import helper
+
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        inputs = tuple(self.constants.get(name) for name in node.input)
+        shapes = tuple(tuple(self.samples[self.values[name]].shape[1:]) for name in moving)
+        return Node(node.op_type, attributes, inputs, shapes)
+
+    def _is_constant(self, node: Any) -> bool:
+        """Note the value of a node that does not depend on the data."""
+        from onnx import helper, numpy_helper
+
+        if node.op_type == "Constant":
+            value = helper.get_attribute_value(node.attribute[0])
+            plain = np.array(value, dtype=np.float32 if "float" in node.attribute[0].name else None)
+            tensor = node.attribute[0].name == "value"
+            self.constants[node.output[0]] = numpy_helper.to_array(value) if tensor else plain
+            return True
+        if node.op_type not in FOLDED or any(name and name not in self.constants for name in node.input):
+            return False
+        self.constants[node.output[0]] = self._folded(node)
+        return True
+
+    def _folded(self, node: Any) -> Array:
+        from onnx import helper
+        from onnx.reference import ReferenceEvaluator
+
+        given = {name: self.constants[name] for name in node.input if name}
+        infos = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in given.items()
+        ]
+        output = helper.make_empty_tensor_value_info(node.output[0])
+        graph = helper.make_graph([node], "constant", infos, [output])
+        small = helper.make_model(graph, opset_imports=list(self.model.opset_import))
+        (value,) = ReferenceEvaluator(small).run(None, given)
+        return np.asarray(value)
+
+    def _lay_out(self, node: Any, described: Node, moving: list[str]) -> None:
+        shape, old = SHAPES_ONLY[node.op_type](described), described.shapes[0]
+        source = self.values[moving[0]]
+        for module in _layouts(old, shape):
+            source = self._append(module, (source,))
+        self.values[node.output[0]] = source
+
+    def _add(self, node: Any, moving: list[str]) -> None:
+        module = HANDLERS[node.op_type](self._described(node, moving))
+        sources = tuple(self.values[name] for name in moving)
+        if isinstance(module, Shift) and self._absorbed(module, moving[0]):
+            self.values[node.output[0]] = sources[0]
+            return
+        self.values[node.output[0]] = self._append(module, sources)
+
+    def _absorbed(self, shift: Shift, name: str) -> bool:
+        """Make a constant the bias of the linear layer right before it, if nothing else reads that."""
+        place = self.values[name] - 1
+        before = self.modules[place] if place >= 0 else None
+        alone = self.uses[name] == 1 and self.model.graph.output[0].name != name
+        if not isinstance(before, nn.Linear) or shift.negative or not alone:
+            return False
+        parameters = dict(before.named_parameters())
+        if "bias" in parameters or shift.constant.shape != (before.out_features,):
+            return False
+        self.modules[place] = linear(before.weight.numpy(), shift.constant.numpy())
+        return True
+
+    @torch.no_grad()
+    def _append(self, module: nn.Module, sources: tuple[int, ...]) -> int:
+        sample = module.eval()(*(self.samples[source] for source in sources))
+        if sample.ndim < 1 or len(sample) != 2:
+            raise ValueError("mixes the data of a batch")
+        self.modules.append(module)
+        self.sources.append(sources)
+        self.samples.append(sample)
+        return len(self.modules)
+
+
+def _layouts(old: tuple[int, ...], new: tuple[int, ...]) -> list[nn.Module]:
+    """Modules that lay data of one shape out in another."""
+    if old == new:
+        return []
+    flat: list[nn.Module] = [nn.Flatten()] if len(old) != 1 else []
+    return flat if new == (math.prod(old),) else [*flat, nn.Unflatten(1, new)]

@@ -1,0 +1,350 @@
+"""Each operator of ONNX as a torch module that acts on batches.
+
+A handler gets a `Node` and gives the module that takes the node's moving inputs, in order; None where the
+node changes nothing.  It raises ValueError with the reason where it cannot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["HANDLERS", "Array", "Node", "Shift", "linear"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: its attributes, and for each input a constant, or None where it is computed.
+
+    ``shapes`` are those of one datum of each computed input, in order.
+    """
+
+    op: str
+    attributes: dict[str, Any]
+    inputs: tuple[Array | None, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def constant(self, index: int) -> Array | None:
+        """Input ``index``, None where it is left out; ValueError where it is computed from the data."""
+        if index >= len(self.inputs):
+            return None
+        if self.inputs[index] is None:
+            raise ValueError(f"computes its input {index} from the data, expected a constant")
+        return self.inputs[index]
+
+    def needed(self, index: int) -> Array:
+        """As `constant`, but it must be there."""
+        if (found := self.constant(index)) is None:
+            raise ValueError(f"lacks its input {index}")
+        return found
+
+    def axis(self, axis: int, rank_less: int = 0) -> int:
+        """An axis counted from the front, the batch being 0; ValueError for the batch itself."""
+        rank = len(self.shapes[0]) + 1
+        axis = axis + rank if axis < 0 else axis
+        if not 0 < axis < rank + rank_less:
+            raise ValueError(f"acts on axis {axis} of {rank}, expected one behind the batch")
+        return axis
+
+
+class Shift(nn.Module):
+    """± x + a constant."""
+
+    def __init__(self, constant: Tensor, negative: bool = False) -> None:
+        super().__init__()
+        self.constant, self.negative = nn.Parameter(constant, requires_grad=False), negative
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add it to [b, …]."""
+        return -x + self.constant if self.negative else x + self.constant
+
+
+class Scale(nn.Module):
+    """x times (or divided by) a constant tensor."""
+
+    def __init__(self, factor: Tensor, divides: bool) -> None:
+        super().__init__()
+        self.factor, self.divides = nn.Parameter(factor, requires_grad=False), divides
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply [b, …]."""
+        return x / self.factor if self.divides else x * self.factor
+
+
+class Times(nn.Module):
+    """x times a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply [b, …]."""
+        return x * self.number
+
+
+class Call(nn.Module):
+    """A function of one or more tensors as a module."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        """Apply it."""
+        return self.function(*xs)
+
+
+def _weight(array: Array) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(array), requires_grad=False)
+
+
+def linear(weight: Array, bias: Array | None) -> nn.Linear:
+    """W x + b along the last axis, with W [out, in]."""
+    if weight.ndim != 2:
+        raise ValueError(f"has a weight of shape {weight.shape}, expected a matrix")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = _weight(weight)
+    if bias is not None:
+        layer.bias = _weight(np.broadcast_to(bias.reshape(-1), (weight.shape[0],)))
+    return layer
+
+
+def _gemm(node: Node) -> nn.Module:
+    a = node.attributes
+    if node.inputs[0] is not None or a.get("transA"):
+        raise ValueError("transposes its input, or multiplies it from the left")
+    weight, bias = node.needed(1), node.constant(2)
+    scaled = a.get("alpha", 1.0) * (weight if a.get("transB") else weight.T)
+    return linear(scaled.astype(weight.dtype), None if bias is None else a.get("beta", 1.0) * bias)
+
+
+def _matmul(node: Node) -> nn.Module:
+    if all(constant is None for constant in node.inputs):
+        return Call(torch.matmul)
+    if node.inputs[1] is not None:
+        return linear(node.inputs[1].T, None)
+    if len(node.shapes[0]) != 1:
+        raise ValueError("multiplies activations of more than one axis from the left")
+    return linear(node.needed(0), None)
+
+
+def _fitted(node: Node, constant: Array) -> Tensor:
+    """A constant that is added to or multiplied with each datum, without the axis of the batch."""
+    (shape,) = node.shapes
+    if constant.ndim > len(shape) and constant.shape[: constant.ndim - len(shape)].count(1) == (
+        constant.ndim - len(shape)
+    ):
+        constant = constant.reshape(constant.shape[constant.ndim - len(shape) :])
+    if constant.ndim > len(shape) or np.broadcast_shapes(constant.shape, shape) != shape:
+        raise ValueError(f"stretches data of shape {shape} by a constant of shape {constant.shape}")
+    # written out, since a sum with equal shapes is what exact arithmetic reads
+    spread = constant if constant.size == 1 else np.broadcast_to(constant, shape)
+    return torch.tensor(np.ascontiguousarray(spread))
+
+
+def _sum(sign: int) -> Callable[[Node], nn.Module]:
+    def build(node: Node) -> nn.Module:
+        if all(constant is None for constant in node.inputs):
+            return Call(torch.add if sign > 0 else torch.sub)
+        first = node.inputs[0] is not None
+        constant = _fitted(node, node.needed(0 if first else 1))
+        constant = constant.expand(node.shapes[0]).contiguous()
+        if first and sign < 0:
+            return Shift(constant, negative=True)
+        return Shift(constant if sign > 0 else -constant)
+
+    return build
+
+
+def _product(node: Node) -> nn.Module:
+    if all(constant is None for constant in node.inputs):
+        return Call(torch.mul)
+    factor = _fitted(node, node.needed(0 if node.inputs[0] is not None else 1))
+    return Times(float(factor)) if factor.numel() == 1 else Scale(factor, divides=False)
+
+
+def _quotient(node: Node) -> nn.Module:
+    if node.inputs[0] is not None:
+        raise ValueError("divides by activations")
+    if node.inputs[1] is None:
+        return Call(torch.div)
+    return Scale(_fitted(node, node.inputs[1]), divides=True)
+
+
+def _spatial(node: Node, kernel: Sequence[int]) -> dict[str, Any]:
+    """Stride, dilation and padding; ``padding`` is [begin…, end…]."""
+    a, n = node.attributes, len(kernel)
+    stride, dilation = a.get("strides") or [1] * n, a.get("dilations") or [1] * n
+    pads = list(a.get("pads") or [0] * 2 * n)
+    auto = a.get("auto_pad", b"NOTSET").decode()
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        sizes = node.shapes[0][1:]
+        reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+        total = [
+            max(0, (math.ceil(size / s) - 1) * s + r - size)
+            for size, s, r in zip(sizes, stride, reach, strict=True)
+        ]
+        small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+        pads = small + large if auto == "SAME_UPPER" else large + small
+    elif auto == "VALID":
+        pads = [0] * 2 * n
+    return {"stride": tuple(stride), "dilation": tuple(dilation), "padding": pads}
+
+
+def _padded(pads: Sequence[int], value: float) -> tuple[list[nn.Module], tuple[int, ...]]:
+    """A module that pads unequally, if that is needed, and the padding that is left to the layer."""
+    n = len(pads) // 2
+    begin, end = list(pads[:n]), list(pads[n:])
+    if begin == end:
+        return [], tuple(begin)
+    ends = [amount for pair in reversed(list(zip(begin, end, strict=True))) for amount in pair]
+    pad = (nn.ConstantPad1d, nn.ConstantPad2d)[n - 1]
+    return [pad(ends if n == 2 else (ends[0], ends[1]), value)], (0,) * n  # type: ignore[arg-type]
+
+
+def _layers(modules: list[nn.Module]) -> nn.Module:
+    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+
+
+def _conv(node: Node) -> nn.Module:
+    weight, bias = node.needed(1), node.constant(2)
+    if weight.ndim not in (3, 4):
+        raise ValueError(f"has a kernel of shape {weight.shape}, expected one or two axes of space")
+    about = _spatial(node, weight.shape[2:])
+    before, about["padding"] = _padded(about["padding"], 0.0)
+    groups = int(node.attributes.get("group", 1))
+    kind: Any = nn.Conv1d if weight.ndim == 3 else nn.Conv2d
+    layer = kind(
+        weight.shape[1] * groups,
+        weight.shape[0],
+        weight.shape[2:],
+        groups=groups,
+        bias=bias is not None,
+        device="meta",
+        **about,
+    )
+    layer.weight = _weight(weight)
+    layer.bias = None if bias is None else _weight(bias)
+    return _layers([*before, layer])
+
+
+def _max_pool(node: Node) -> nn.Module:
+    kernel = node.attributes["kernel_shape"]
+    about = _spatial(node, kernel)
+    before, padding = _padded(about["padding"], -math.inf)
+    kind: Any = (nn.MaxPool1d, nn.MaxPool2d)[len(kernel) - 1]
+    ceil = bool(node.attributes.get("ceil_mode"))
+    layer = kind(tuple(kernel), about["stride"], padding, about["dilation"], ceil_mode=ceil)
+    return _layers([*before, layer])
+
+
+def _average_pool(node: Node) -> nn.Module:
+    kernel = node.attributes["kernel_shape"]
+    about = _spatial(node, kernel)
+    before, padding = _padded(about["padding"], 0.0)
+    counted = bool(node.attributes.get("count_include_pad"))
+    if before and not counted:
+        raise ValueError("pads unequally without counting what it pads")
+    if set(about["dilation"]) != {1}:
+        raise ValueError(f"has dilations {about['dilation']}")
+    kind: Any = (nn.AvgPool1d, nn.AvgPool2d)[len(kernel) - 1]
+    ceil = bool(node.attributes.get("ceil_mode"))
+    return _layers([*before, kind(tuple(kernel), about["stride"], padding, ceil, counted)])
+
+
+def _batch_norm(node: Node) -> nn.Module:
+    if node.attributes.get("training_mode"):
+        raise ValueError("is in training mode")
+    scale, shift, mean, variance = (torch.tensor(node.needed(i)) for i in range(1, 5))
+    kinds: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}
+    layer = kinds[len(node.shapes[0])](len(scale), eps=node.attributes.get("epsilon", 1e-5))
+    layer.weight, layer.bias = nn.Parameter(scale), nn.Parameter(shift)
+    layer.running_mean, layer.running_var = mean, variance
+    return layer.eval()  # type: ignore[no-any-return]
+
+
+def _clip(node: Node) -> nn.Module:
+    low, high = (node.attributes.get(name, node.constant(i)) for i, name in ((1, "min"), (2, "max")))
+    bounds = [None if bound is None else float(bound) for bound in (low, high)]
+    if None not in bounds:
+        return nn.Hardtanh(*bounds)  # type: ignore[arg-type]
+    return Call(lambda x: x.clamp(*bounds))
+
+
+def _reduce(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
+    def build(node: Node) -> nn.Module:
+        given = node.attributes.get("axes")
+        axes = node.constant(1) if given is None else np.array(given)
+        rank = range(1, len(node.shapes[0]) + 1)
+        chosen = list(rank) if axes is None else [node.axis(int(axis)) for axis in axes.reshape(-1)]
+        keep = bool(node.attributes.get("keepdims", 1))
+        return Call(lambda x: function(x, dim=chosen, keepdim=keep))
+
+    return build
+
+
+def _transpose(node: Node) -> nn.Module:
+    rank = len(node.shapes[0]) + 1
+    order = list(node.attributes.get("perm") or range(rank)[::-1])
+    if order[0] != 0 or len(order) != rank:
+        raise ValueError(f"permutes axes by {order}, expected the batch to stay first of {rank}")
+    return Call(lambda x: x.permute(order))
+
+
+def _concat(node: Node) -> nn.Module:
+    if any(constant is not None for constant in node.inputs):
+        raise ValueError("joins activations with a constant")
+    axis = node.axis(node.attributes["axis"])
+    return Call(lambda *xs: torch.cat(xs, axis))
+
+
+def _plain(module: Callable[[], nn.Module]) -> Callable[[Node], nn.Module]:
+    return lambda node: module()
+
+
+def _call(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
+    return lambda node: Call(function)
+
+
+HANDLERS: dict[str, Callable[[Node], nn.Module]] = {
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Add": _sum(1),
+    "Sub": _sum(-1),
+    "Mul": _product,
+    "Div": _quotient,
+    "Neg": _call(torch.neg),
+    "Abs": _call(torch.abs),
+    "Exp": _call(torch.exp),
+    "Sqrt": _call(torch.sqrt),
+    "Erf": _call(torch.erf),
+    "Relu": _plain(nn.ReLU),
+    "LeakyRelu": lambda node: nn.LeakyReLU(node.attributes.get("alpha", 0.01)),
+    "Elu": lambda node: nn.ELU(node.attributes.get("alpha", 1.0)),
+    "Sigmoid": _plain(nn.Sigmoid),
+    "Tanh": _plain(nn.Tanh),
+    "Softplus": _plain(nn.Softplus),
+    "Softmax": lambda node: nn.Softmax(node.axis(node.attributes.get("axis", -1))),
+    "LogSoftmax": lambda node: nn.LogSoftmax(node.axis(node.attributes.get("axis", -1))),
+    "Clip": _clip,
+    "Conv": _conv,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": lambda node: Call(
+        lambda x: x.mean(dim=tuple(range(2, len(node.shapes[0]) + 1)), keepdim=True)
+    ),
+    "BatchNormalization": _batch_norm,
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceSum": _reduce(torch.sum),
+    "Transpose": _transpose,
+    "Concat": _concat,
+}
