@@ -20,8 +20,8 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
     """Read named tensors from .npy, .npz, .safetensors, .csv or .parquet.
 
     A file with one unnamed array gives it as "inputs".  A table gives its numeric columns together as
-    "inputs" [n, columns], in order, and a column called ``label`` or ``labels`` apart.  Raises
-    `UnreadableFile`.
+    "inputs" [n, columns], in order, and a column called ``label`` or ``labels`` apart; columns of lists of
+    equal length (``input_ids``) stand each under their own name.  Raises `UnreadableFile`.
     """
     if (reader := READERS.get(path.suffix.lower())) is None:
         raise UnreadableFile(path, f"unknown kind of data, expected one of {', '.join(ARRAY_SUFFIXES)}")
@@ -53,15 +53,32 @@ def _read_table(path: Path) -> dict[str, Tensor]:
         raise UnreadableFile(path, f"reading it needs another package ({error})") from error
     except (ValueError, OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(path, f"not a table ({error})") from error
+    nested = {str(c): _stacked(path, str(c), table[c]) for c in table if _is_nested(table[c])}
+    table = table.drop(columns=[c for c in table if str(c) in nested])
+    if nested:  # a data set of token ids, whose other columns may be texts
+        table = table.select_dtypes("number")
     if words := [str(c) for c in table if not pd.api.types.is_numeric_dtype(table[c])]:
         raise UnreadableFile(
             path, f"column(s) {', '.join(words[:5])} do not hold numbers (a header is expected)"
         )
     label = [c for c in table if c in ("label", "labels")]
-    arrays: dict[str, np.ndarray] = {"inputs": table.drop(columns=label).to_numpy()}
-    if label:
-        arrays["labels"] = table[label[0]].to_numpy()
+    arrays: dict[str, np.ndarray] = {"labels": table[label[0]].to_numpy()} if label else {}
+    arrays |= nested or {"inputs": table.drop(columns=label).to_numpy()}
     return {name: _tensor(path, name, array) for name, array in arrays.items()}
+
+
+def _is_nested(column: Any) -> bool:
+    """Whether a column of a table holds lists."""
+    return column.dtype == object and len(column) > 0 and isinstance(column.iloc[0], list | np.ndarray)
+
+
+def _stacked(path: Path, name: str, column: Any) -> np.ndarray:
+    lengths = sorted({len(row) if isinstance(row, list | np.ndarray) else 0 for row in column})
+    if len(lengths) != 1:
+        raise UnreadableFile(
+            path, f"column {name!r} has rows of {lengths[0]} to {lengths[-1]} entries, expected equal lengths"
+        )
+    return np.stack([np.asarray(row) for row in column])
 
 
 def _named(arrays: dict[str, Any]) -> dict[str, Any]:
