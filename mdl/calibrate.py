@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .keyed import rough_bits
 from .message import Code, Dictionary, SiteExplanation
-from .site import Channel, Knobs, encoded, steps_told, tally_rows
+from .site import Channel, Knobs, steps_told, tally_rows
 from .support import shortest_support
 from .tally import Ints, Usage
 
@@ -40,7 +40,7 @@ class _Excerpt:
     def __init__(self, explanation: SiteExplanation, x: Tensor) -> None:
         self.name = explanation.name
         whole = explanation.dictionary()
-        code = encoded(explanation, x)
+        code = explanation.code(x)
         self.kept = torch.unique(code.part if len(code.part) else code.row.new_zeros(1))
         rows = None if whole.rows is None else whole.rows[self.kept.to(whole.rows.device)]
         if rows is None:

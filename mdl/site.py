@@ -28,7 +28,6 @@ from .target import CorrectionTally, ResidualTally, Target, residuals
 SHORT = 10  # bits of a dictionary entry that leave room for coefficients below 2²⁴
 EXACT_SINGLE = 2.0**24
 CHUNK = 2048  # rows in one canonical pass
-DENSE, FEWEST = 2**23, 64  # entries of a dense code in one micro-batch of the encoder, at least so many rows
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Channel:
 
     def integers(self, x: Tensor) -> Code:
         """Quantised coefficients of x [rows, d]; those that round to zero are not active."""
-        code = encoded(self.explanation, x)
+        code = self.explanation.code(x)
         check_code(code, self.parts, len(x))
         return self.rounded(code)
 
@@ -123,21 +122,6 @@ class Channel:
     def restore(self, code: Code, residual: Tensor) -> Tensor:
         """The receiver: target integers [rows, d] from the message."""
         return quantise(self.predict(code), self.delta) + residual
-
-
-def encoded(explanation: SiteExplanation, x: Tensor) -> Code:
-    """Real coefficients of x [rows, d], in canonical micro-batches: a dense code of one stays small."""
-    parts = explanation.dictionary().parts
-    size = max(FEWEST, 2 ** ((DENSE // max(parts, 1)).bit_length() - 1)) if parts < DENSE else FEWEST
-    if len(x) <= size:
-        return explanation.code(x)
-    starts = range(0, len(x), size)
-    codes = [explanation.code(x[first : first + size]) for first in starts]
-    for code, first in zip(codes, starts, strict=True):
-        check_code(code, parts, min(size, len(x) - first))
-    row = torch.cat([code.row + first for code, first in zip(codes, starts, strict=True)])
-    part, value = torch.cat([c.part for c in codes]), torch.cat([c.value for c in codes])
-    return Code(row, part, value, len(x), parts)
 
 
 def on_finest_step(code: Code, octaves: Tensor | None) -> Code:
