@@ -19,6 +19,7 @@ KINDS: dict[str, Builder] = {
     "pca": bases.pca,
     "rotation": bases.rotation,
     "sae": saes.sae,
+    "transcoder": saes.transcoder,
     "lookup": baselines.lookup,
     "network": baselines.network,
     "answers": baselines.answers,
@@ -27,7 +28,7 @@ KINDS: dict[str, Builder] = {
     "components": components.components,
 }
 SITE_ONLY = {"pca", "rotation"}
-MECHANISM_ONLY = {"network", "answers", "student", "circuit", "components"}
+MECHANISM_ONLY = {"network", "answers", "student", "circuit", "components", "transcoder"}
 
 
 def build(text: str, subject: Subject) -> Any:

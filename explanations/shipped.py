@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from assay.models import Dataset, Network, Scope, collect, load
+from assay.models import Network, load
 from assay.models.zoo import Progress
 from torch import Tensor
 
 from .components import Components, load_components, save_components
 from .errors import ExplanationError
 from .recipes.spd import SPDRecipe, decompose
-from .recipes.topk_sae import TopKRecipe, train_topk
 from .sae import SAE
-from .sae.formats.saelens import load_saelens, save_saelens
-
-FOLDER = Path(__file__).parent / "weights"
-SITE = "blocks.1.hook_resid_post"
-SAES = {
-    "byte-lm-sae-256": TopKRecipe(d_sae=256, k=24),
-    "byte-lm-sae-1024": TopKRecipe(d_sae=1024, k=24),
-    "byte-lm-sae-2048": TopKRecipe(d_sae=2048, k=24),
-}
+from .sae.shipped import FOLDER, METAS, SAES, train_shipped
 
 
 @dataclass(frozen=True)
@@ -70,14 +61,7 @@ COMPONENTS = {
 
 def names() -> tuple[str, ...]:
     """Every shipped explanation."""
-    return (*SAES, *COMPONENTS)
-
-
-def shipped_sae(name: str) -> SAE:
-    """A shipped SAE; raises :class:`ExplanationError` with the known names."""
-    if name not in SAES:
-        raise ExplanationError(f"no shipped SAE {name!r}; there are {', '.join(SAES)}")
-    return load_saelens(FOLDER / name)
+    return (*SAES, *METAS, *COMPONENTS)
 
 
 def shipped_components(name: str, network: Network) -> Components:
@@ -87,23 +71,10 @@ def shipped_components(name: str, network: Network) -> Components:
     return load_components(FOLDER / f"{name}.safetensors", network)
 
 
-def training_activations(sequences: int = 4096, seed: int = 0) -> Tensor:
-    """Activations of byte-lm at the SAEs' site on text of its training part: [rows, 128]."""
-    from assay.models.zoo.byte_lm import corpus, windows
-
-    network = load("zoo:byte-lm")
-    drawn = windows(corpus("train"), sequences, torch.Generator().manual_seed(seed))[:, :-1]
-    scope = Scope("bytes of Python source", "uniform over starts in training files")
-    dataset = Dataset("byte-lm training text", drawn, None, "sequence", scope)
-    return collect(network, dataset, SITE).values
-
-
 def train(name: str, progress: Progress | None = None, out: Path = FOLDER) -> SAE | Components:
     """Train a shipped explanation again by its recipe and write its file or folder below ``out``."""
-    if name in SAES:
-        sae = train_topk(training_activations(), SAES[name], SITE, progress)
-        save_saelens(sae, out / name)
-        return sae
+    if name in SAES or name in METAS:
+        return train_shipped(name, progress, out)
     if name not in COMPONENTS:
         raise ExplanationError(f"no shipped explanation {name!r}; there are {', '.join(names())}")
     how = COMPONENTS[name]

@@ -73,7 +73,8 @@ def change_weights(folder, **changed) -> None:
         ({"b_dec": torch.full((12,), float("nan"))}, "b_dec holds NaN"),
         ({"W_enc": torch.zeros(3)}, r"W_enc has shape \(3,\)"),
         ({"threshold": torch.zeros(2)}, r"threshold has shape \(2,\)"),
-        ({"threshold": None}, "needs a threshold"),
+        ({"threshold": None}, r"missing \['threshold'\]"),
+        ({"b_enc": None, "W_dec": torch.zeros(2, 3)}, r"missing \['b_enc'\].*W_dec has shape \(2, 3\)"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(folder, changed, message):
@@ -88,10 +89,12 @@ def test_weights_that_do_not_fit_are_refused(folder, changed, message):
         ("", r"cfg\.json: not JSON"),
         ("{", r"cfg\.json: not JSON"),
         ("[]", r"cfg\.json: expected an object, got list"),
-        ('{"architecture": "gated"}', "architecture 'gated' is not among"),
+        ('{"architecture": "gated"}', r"missing \['b_gate', 'b_mag', 'r_mag'\], surplus \['b_enc', 'thresh"),
+        ('{"architecture": "temporal"}', "architecture 'temporal' is not among"),
+        ('{"architecture": "jumprelu", "d_sae": 31}', r"W_enc has shape \(12, 30\), expected \(12, 31\)"),
         ('{"architecture": ["standard"]}', "is not among"),
-        ('{"architecture": "jumprelu", "normalize_activations": "layer_norm"}', "normalize_activations"),
-        ('{"architecture": "topk", "k": "many"}', "topk needs k in"),
+        ('{"architecture": "jumprelu", "normalize_activations": "covariance_whitening"}', "normalize_activ"),
+        ('{"architecture": "topk", "k": "many"}', r"surplus \['threshold'\]"),
         ('{"architecture": "jumprelu", "metadata": "here"}', r"metadata .*expected an object"),
     ],
 )
