@@ -26,7 +26,7 @@ from .hard_concrete import is_open, open_probability, sample
 
 Level = Literal["weights", "nodes", "edges"]
 LEVELS: dict[Level, Any] = {"weights": GatedWeights, "nodes": GatedUnits, "edges": GatedEdges}
-SIZES = (0.4, 0.6, 0.8, 1.0, 1.25, 1.6)
+SIZES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0, 1.1, 1.3)
 SCORED_DATA = 256
 CALIBRATION_DATA = 64
 PRECISIONS = (3, 4, 5, 6, 7, 8, 10, 12)

@@ -142,9 +142,10 @@ def test_a_submission_of_nine_circuits(net, tmp_path, tokens):
         build(f"circuit:{tmp_path},keep=0.001", subject)
     with pytest.raises(ExplanationError, match="9 circuits are chosen from by keep="):
         build(f"circuit:{tmp_path},edges=4", subject)
-    report = weigh(
-        gather(Question("mechanism", "outputs", precision=6), net, tokens), [f"circuit:{tmp_path}"]
-    )[0]
+    few = replace(tokens, inputs=tokens.inputs[:4])
+    report = weigh(gather(Question("mechanism", "outputs", precision=4), net, few), [f"circuit:{tmp_path}"])[
+        0
+    ]
     assert report.explanation.recipe["from"] == "eap-ig"
     (tmp_path / "8.json").unlink()
     with pytest.raises(ExplanationError, match=r"1 or 9 \.json or \.pt files, got 8"):

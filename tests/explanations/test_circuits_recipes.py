@@ -1,0 +1,186 @@
+"""Edge attribution against brute force and exact integrals; minimum bits against other circuits."""
+
+import math
+
+import pytest
+import torch
+from assay.explanations import EdgeCircuit, ExplanationError, NodeCircuit, Subject, build, prune_by_magnitude
+from assay.explanations.circuits import Donor, Graph, GraphCircuit
+from assay.explanations.circuits.streams import Streams, written
+from assay.explanations.recipes.edge_attribution import edge_scores
+from assay.explanations.recipes.gated import GatedEdges, GatedUnits, GatedWeights, structure_bits
+from assay.explanations.recipes.hard_concrete import is_open, open_probability, sample
+from assay.explanations.recipes.minimum_bits import MinimumBitsRecipe, minimum_bits
+from assay.mdl import CategoricalTarget, GridTarget, MechanismProblem, score_mechanism
+from assay.mdl.lengths import log2_binomial
+from assay.models import Network, Transformer, zoo
+
+
+@pytest.fixture(scope="module")
+def wide(transformer) -> Network:
+    """In float64, for differences."""
+    return transformer.to(dtype=torch.float64)
+
+
+def log_p(net: Network, streams: Streams, x: torch.Tensor) -> torch.Tensor:
+    """Mean over data of the log2-probability of the network's own answers."""
+    answers = net(x).argmax(-1, keepdim=True)
+    return streams(x).log_softmax(-1).gather(-1, answers).sum() / math.log(2) / len(x)
+
+
+def lent(net: Network, graph: Graph, x: torch.Tensor, donor: str) -> torch.Tensor:
+    writes = written(net.module, graph, x)
+    return {
+        "zero": torch.zeros_like(writes),
+        "mean": writes.mean((0, 1), keepdim=True).expand_as(writes),
+        "resample": writes[torch.randperm(len(x), generator=torch.Generator().manual_seed(2))],
+    }[donor]
+
+
+@pytest.mark.parametrize("donor", ["zero", "mean", "resample"])
+def test_eap_is_the_slope_of_patching_an_edge(wide, tokens, donor):
+    """Against finite differences: an edge at gate 1 − ε loses ε of its effect."""
+    graph, x, epsilon = Graph.of(wide), tokens.inputs[:6], 1e-6
+    told = edge_scores(wide, graph, x, Donor.of(donor, wide, graph, x, 2), "eap")
+    assert told.scores is not None
+    values = lent(wide, graph, x, donor)
+    for i, j in graph.real.nonzero()[::7].tolist():
+        gates = graph.real[None].double()
+        gates[0, i, j] -= epsilon
+        fill = torch.zeros(6, 6, len(graph.targets), 12, dtype=torch.float64)
+        fill[:, :, j] = epsilon * values[:, :, i]
+        assert isinstance(wide.module, Transformer)
+        changed = log_p(wide, Streams(wide.module, graph, gates, fill), x)
+        slope = (changed - log_p(wide, Streams(wide.module, graph), x)) / epsilon
+        assert float(told.scores[0, i, j]) == pytest.approx(float(slope), rel=1e-3, abs=1e-5)
+    assert not told.scores[0][~graph.real].any()
+
+
+def test_integrated_gradients_add_up(wide, tokens):
+    """Completeness: the edges out of the input that are integrated explain the whole change of the metric.
+
+    With every edge of the input at once, Σ_t (donor − input) · ∫∂ metric/∂ read_t is the metric at the donor
+    less the metric at the datum.
+    """
+    graph, x = Graph.of(wide, "stream"), tokens.inputs[:6]
+    told = edge_scores(wide, graph, x, Donor.of("zero", wide, graph, x), "eap-ig", steps=400)
+    assert told.scores is not None
+    assert isinstance(wide.module, Transformer)
+    silent = Streams(wide.module, graph, change=lambda place, v: v * 0 if place == 0 else v)
+    change = log_p(wide, silent, x) - log_p(wide, Streams(wide.module, graph), x)
+    assert float(told.scores[0, 0].sum()) == pytest.approx(float(change), rel=0.02)
+
+
+def test_methods_differ_and_are_named(transformer, tokens):
+    graph, x = Graph.of(transformer), tokens.inputs[:4]
+    found = [
+        edge_scores(transformer, graph, x, Donor(), m).scores for m in ("eap", "eap-ig", "eap-ig-activations")
+    ]
+    assert not torch.allclose(found[0], found[1])
+    assert not torch.allclose(found[1], found[2])
+    with pytest.raises(ExplanationError, match="edge attribution by 'magic'"):
+        edge_scores(transformer, graph, x, Donor(), "magic")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["eap", "eap-ig", "eap-ig-activations"])
+def test_specs_of_edge_attribution(transformer, tokens, method):
+    subject = Subject("mechanism", transformer, tokens)
+    made = build(f"circuit,method={method},keep=0.4,donor=mean,data=8,steps=2,start=stream", subject)
+    assert isinstance(made, GraphCircuit)
+    assert 0 < made.recipe()["edges"] <= 0.4 * made.recipe()["of"]
+    with pytest.raises(ExplanationError, match="start 'nowhere' is not tokens"):
+        build(f"circuit,method={method},start=nowhere", subject)
+    with pytest.raises(ExplanationError, match="data=0 must be at least 1"):
+        build(f"circuit,method={method},data=0", subject)
+
+
+def test_hard_concrete_gates_are_open_as_often_as_stated():
+    log_alpha, g = torch.tensor([-2.0, 0.0, 1.5]), torch.Generator().manual_seed(0)
+    draws = sample(log_alpha.expand(20_000, 3), g)
+    assert torch.allclose((draws > 0).double().mean(0), open_probability(log_alpha).double(), atol=0.01)
+    assert bool((draws == 0).any())
+    assert bool((draws == 1).any())
+    assert is_open(log_alpha).tolist() == [False, False, True]
+
+
+def test_structure_bits_are_those_of_the_ledger():
+    opened = (torch.arange(5000) < 700).double()
+    assert float(structure_bits(opened)) == pytest.approx(float(log2_binomial(5000, 700)), rel=0.005)
+
+
+@pytest.mark.parametrize("gated", [GatedWeights, GatedUnits, GatedEdges])
+def test_open_gates_are_the_network_and_cost_what_they_keep(gated, transformer, tokens):
+    x = tokens.inputs[:8]
+    made = gated(transformer, tokens.inputs, 16)
+    ones = {name: torch.ones(shape) for name, shape in made.shapes.items()}
+    assert torch.allclose(made.run(ones, x), transformer(x), atol=2e-2)
+    half = {name: 0.5 * gate for name, gate in ones.items()}
+    assert float(made.bits(half)) < float(made.bits(ones))
+    circuit = made.circuit({name: gate > 0 for name, gate in ones.items()}, {})
+    restored = {t.name: t.values for t in circuit.parts().tensors}
+    assert torch.allclose(
+        circuit.predict(restored, x, circuit.active(restored, x)), transformer(x), atol=1e-3
+    )
+
+
+def shut(gated: type, network: Network, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Under random gates of 0 and 1: what the search runs, and what the circuit's receiver computes."""
+    made, g = gated(network, x, 20), torch.Generator().manual_seed(3)
+    kept = {name: torch.rand(shape, generator=g) < 0.9 for name, shape in made.shapes.items()}
+    circuit = made.circuit(kept, {})
+    restored = {t.name: t.values if t.mask is None else t.values * t.mask for t in circuit.parts().tensors}
+    told = circuit.predict(restored, x, circuit.active(restored, x))
+    return made.run({name: gate.float() for name, gate in kept.items()}, x), told
+
+
+@pytest.mark.parametrize("gated", [GatedWeights, GatedUnits])
+def test_shut_gates_are_what_the_circuit_leaves_out(gated, transformer, tokens):
+    run, told = shut(gated, transformer, tokens.inputs)
+    assert torch.allclose(run, told.to(run), atol=5e-3)
+
+
+def shortest(explanation, problem: MechanismProblem, n_data: int) -> float:
+    """L(N) at the best precision."""
+    return min(score_mechanism(explanation, problem, p).law(n_data) for p in (3, 6))
+
+
+def test_minimum_bits_beats_magnitude_on_max_of_4():
+    network, N = zoo.load("max-of-4"), 1000
+    data, test = zoo.data("max-of-4", 1000, 0), zoo.data("max-of-4", 32, 1)
+    recipe = MinimumBitsRecipe(steps=120, batch=96)
+    found = minimum_bits(network, data.inputs, network(data.inputs), N, None, recipe)
+    assert isinstance(found, EdgeCircuit)
+    problem = MechanismProblem(test.inputs, network(test.inputs), CategoricalTarget())
+    rivals = [shortest(prune_by_magnitude(network, keep), problem, N) for keep in (0.2, 0.5)]
+    assert shortest(found, problem, N) < 0.9 * min(rivals)
+
+
+@pytest.mark.parametrize(("level", "kind"), [("nodes", NodeCircuit), ("edges", GraphCircuit)])
+def test_minimum_bits_at_other_levels(level, kind, transformer, tokens):
+    outputs = transformer(tokens.inputs)
+    recipe = MinimumBitsRecipe(level=level, steps=10, batch=16)
+    assert isinstance(minimum_bits(transformer, tokens.inputs[:16], outputs[:16], 50, None, recipe), kind)
+
+
+def test_nothing_is_pruned_from_a_network_that_needs_all_of_itself(tms, tms_data):
+    recipe = MinimumBitsRecipe(steps=60, batch=128)
+    made = minimum_bits(tms, tms_data.inputs, tms(tms_data.inputs), 10_000, 0.01, recipe)
+    assert made.recipe()["edges"] == made.recipe()["of"] == 10
+    problem = MechanismProblem(tms_data.inputs[:100], tms(tms_data.inputs[:100]), GridTarget(0.01))
+    assert shortest(made, problem, 10_000) < shortest(prune_by_magnitude(tms, 0.9), problem, 10_000)
+
+
+def test_specs_of_minimum_bits(tms, tms_data):
+    outputs = tms(tms_data.inputs)
+    subject = Subject("mechanism", tms, tms_data, outputs=outputs, delta=0.05)
+    made = build("circuit,method=minimum-bits,data=1000,steps=5", subject)
+    assert made.recipe()["method"] == "minimum-bits"
+    assert made.recipe()["data"] == 1000
+    with pytest.raises(ExplanationError, match="grid step delta is needed"):
+        build("circuit,method=minimum-bits", Subject("mechanism", tms, tms_data, outputs=outputs))
+    with pytest.raises(ExplanationError, match="needs the network's outputs"):
+        build("circuit,method=minimum-bits", Subject("mechanism", tms, tms_data))
+    with pytest.raises(ExplanationError, match="level 'layers'"):
+        build("circuit,method=minimum-bits,level=layers", subject)
+    with pytest.raises(ExplanationError, match="method 'magic' is not magnitude"):
+        build("circuit,method=magic", subject)
