@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .figures import amount, bits
 
@@ -28,15 +28,35 @@ def audit_lines(reports: Sequence[Report]) -> list[str]:
 def audit(report: Report) -> str:
     """How the bitstream compares with the ledger, and the ledger with strangers."""
     checks, total = report.checks, report.ledger.total
+    against = f"the ledger's {bits(total)}"
+    if "twin_bits" in checks:
+        against += f" with {bits(float(checks['twin_bits']))} for drawn outcomes in place of KL"
     told = (
         f"bitstream of {bits(float(checks['bitstream_bits']))} decodes, "
-        f"{100 * float(checks['bitstream_excess']):+.3f} % against the ledger's {bits(total)}"
+        f"{100 * float(checks['bitstream_excess']):+.3f} % against {against}"
     ).replace("-", "−")
+    return "; ".join([told, *_twin(checks), *_beside_strangers(checks, total)])
+
+
+def _twin(checks: Mapping[str, Any]) -> list[str]:
+    """What drawn outcomes cost beyond what the model leaves open, beside its expectation, KL."""
+    if "twin_bits" not in checks:
+        return []
+    sampling, extra, kl, error = (
+        bits(float(checks[f"twin_{key}_bits"])) for key in ("sampling", "kl", "kl_expected", "standard_error")
+    )
+    said = f"the outcomes' own {sampling} and {extra} ± {error} more, KL is {kl}"
+    return [said, f"{checks['twin_denied_rows']} rows escape"] if checks["twin_denied_rows"] else [said]
+
+
+def _beside_strangers(checks: Mapping[str, Any], total: float) -> list[str]:
     others = {name: float(checks[key]) for key, name in STRANGERS.items() if key in checks}
+    if not others:
+        return []
     shown = ", ".join(f"{name} {bits(size)}" for name, size in others.items())
     beaten = [name for name, size in others.items() if size <= total]
     verdict = f"which the ledger does not beat: {', '.join(beaten)}" if beaten else "the ledger beats both"
-    return f"{told}; {shown}: {verdict}"
+    return [f"{shown}: {verdict}"]
 
 
 def held_out_lines(reports: Sequence[Report]) -> list[str]:

@@ -1,4 +1,4 @@
-"""``assay encode``: activations at a site, written with an explanation as a real bitstream."""
+"""``assay encode``: a target, written with an explanation as a real bitstream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from .display import Display
 from .evidence import check_usage, gathered
 from .failures import Command, Failure
-from .options import display_options, running_options, subject_options
+from .options import display_options, running_options, setting_options, subject_options
 
 
 @click.command(cls=Command)
@@ -18,6 +18,7 @@ from .options import display_options, running_options, subject_options
 @click.option(
     "--explain", required=True, metavar="KIND[:PATH][,key=value…]", help="The explanation to write with."
 )
+@setting_options
 @click.option(
     "-o",
     "--out",
@@ -28,16 +29,17 @@ from .options import display_options, running_options, subject_options
 @running_options
 @display_options
 def encode(explain: str, out: Path, display: str, as_json: bool, **rest: Any) -> None:
-    """Write the activations at a site as a bitstream that assay decode reads.
+    """Write a target as a bitstream that assay decode reads.
 
-    The file holds everything: dictionary, active sets, coefficients, and the residual on the grid.
+    For activations at a site the file holds everything. For outputs it holds all but what the receiver
+    knows: the network after the site, or the inputs of a mechanism. Of a distribution over outcomes, outcomes
+    that are drawn with --seed are told.
     """
     screen = Display(display, as_json)
-    question = {**rest, "setting": "site", "target": "activations"}
-    check_usage(question)
+    check_usage(rest)
     if not out.parent.is_dir():
         raise Failure(f"--out {out}: there is no folder {out.parent}")
-    evidence = gathered(question)
+    evidence = gathered(rest)
     with screen.progress() as progress:
         from assay.explanations.sending import send
 

@@ -1,5 +1,6 @@
 """Bits: codes, tallies, the ledger, the law of an explanation, reports and their comparison."""
 
+from .answers import AnswerTarget
 from .compare import Comparison, Incomparable, comparison, longer_than
 from .edges import EdgeSpace
 from .frontier import Frontier, OperatingPoint
@@ -25,6 +26,7 @@ from .tally import Histogram, Usage, merge
 from .target import CategoricalTarget, GridTarget, Target, kl_bits
 
 __all__ = [
+    "AnswerTarget",
     "CategoricalTarget",
     "Code",
     "Comparison",

@@ -1,16 +1,15 @@
-"""The real message of the mechanism setting, for outputs on a grid.
+"""The real message of the mechanism setting.
 
 The receiver has the inputs and the *kind* of the explanation: the names, shapes and owners of its tensors,
-and how restored parts become predictions. Everything else is in the bytes: which parts are active, the parts
-that any datum uses, the residual. Layout and checksum are those of :mod:`bitstream`, under its own name.
+and how restored parts become predictions. Everything else is in the bytes: which parts are active, how
+strongly where that is told, the parts that any datum uses, and what corrects the prediction. An explanation
+that may be told in several ways says first in which.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,162 +17,190 @@ import torch
 from torch import Tensor
 
 from . import wire as on
-from .grid import quantise
+from .bitstream import CODER_BITS, MOST_CELLS
+from .container import MECHANISM, Note, packed, unpacked
+from .grid import quantise, restore
+from .lengths import elias_delta
 from .mechanism_score import MechanismProblem, data_chunks
-from .message import MechanismExplanation
-from .parts import Grid, Parts, PartTensor, SentParts, known_range, send_parts
-from .residual import cells
+from .message import MechanismExplanation, TellsCoefficients
+from .parts import SentParts, send_parts
 from .score import Score
-from .streams import Frozen
 from .support import SupportCost, shortest_support
 from .tally import Ints
-from .target import GridTarget
-from .transmit import stream, stream_code
-from .transmit_keyed import placed
+from .target import Target
+from .transmit_correction import correction, target_bits, target_told, values, wanted
+from .transmit_keyed import shared
+from .transmit_parts import parts_told, precision_told, restored
 from .transmit_support import support
-from .wire import BitstreamError, Receiver, Sender, Wire
+from .wire import BitstreamError, Sender, Wire
 
-MAGIC = b"ASSAM\x01\x00\x00"
+MOST_HALF_OCTAVES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class MechanismMessage:
+    """What a message about a mechanism says: what is corrected, the prediction, and the target as restored.
+
+    ``predicted`` [rows, width]; ``restored``: integers [rows, width], or outcomes or answers [rows].
+    """
+
+    corrects: Target
+    rows: int
+    predicted: Tensor
+    restored: Tensor
+
+    def values(self) -> Tensor:
+        """The target on its grid; outcomes and answers as they are."""
+        return values(self.corrects, self.restored)
 
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What the sender knows: parts on their grids, active sets [rows, parts] and their code, the integers."""
+    """What the sender knows: the way it is told, parts on their grids, what is told of parts, the truth.
 
-    sent: SentParts
-    active: Ints
-    support: SupportCost
-    wanted: Tensor
-
-
-def encode_mechanism(explanation: MechanismExplanation, problem: MechanismProblem, score: Score) -> bytes:
-    """The bytes of the message that a score states the length of.
-
-    Raises :class:`TypeError` for a target that is not a grid.
+    ``told`` [rows, parts]: 1 for each active part, or its integer coefficient.
     """
-    if not isinstance(problem.target, GridTarget):
-        raise TypeError("only outputs on a grid have a bitstream; KL is an expectation")
+
+    way: int
+    sent: SentParts
+    told: Ints
+    half_octaves: int | None
+    support: SupportCost
+    problem: MechanismProblem
+    seed: int
+
+
+def encode_mechanism(
+    explanation: MechanismExplanation,
+    problem: MechanismProblem,
+    score: Score,
+    ways: Sequence[MechanismExplanation] = (),
+    seed: int = 0,
+    note: Note | None = None,
+) -> tuple[bytes, MechanismMessage]:
+    """The bytes of the message that a score states the length of, and the message as a receiver reads it.
+
+    ``ways`` are the alternatives, where ``explanation`` is one of several. A model's distributions are told
+    by outcomes that are drawn with ``seed``.
+    """
     sent = send_parts(explanation.parts(), int(score.knobs["precision"]))
-    wanted = quantise(problem.outputs, problem.target.delta).flatten(0, -2).cpu()
-    active = _active(explanation, sent.restored, problem)
+    half_octaves = None
+    if isinstance(explanation, TellsCoefficients):
+        half_octaves = round(2 * math.log2(float(score.knobs["value_step"])))
+    told = _told(explanation, sent.restored, problem, half_octaves)
+    every = tuple(ways) or (explanation,)
+    way = next(i for i, one in enumerate(every) if one is explanation)
+    knows = _Told(way, sent, told, half_octaves, shortest_support(score.usage), problem, seed)
     sender = Sender()
-    _protocol(
-        sender,
-        explanation,
-        problem.inputs,
-        problem.target.delta,
-        _Told(sent, active, shortest_support(score.usage), wanted),
-    )
-    body = sender.words().astype("<u4").tobytes()
-    return MAGIC + struct.pack("<I", zlib.crc32(body)) + body
+    message = _protocol(sender, every, problem.inputs, knows)
+    return packed(MECHANISM, sender, message.restored, note), message
 
 
-def decode_mechanism(data: bytes, explanation: MechanismExplanation, inputs: Tensor, delta: float) -> Tensor:
-    """The outputs' integers [rows, width]; of ``explanation`` only shapes and the way to predict are used."""
-    if data[:8] != MAGIC or len(data) < 16 or len(data) % 4:
-        raise BitstreamError("not an assay stream of a mechanism, or cut short")
-    body = data[12:]
-    if struct.unpack("<I", data[8:12])[0] != zlib.crc32(body):
-        raise BitstreamError("its checksum does not fit: the stream is damaged or cut short")
-    receiver = Receiver(np.frombuffer(body, dtype="<u4").astype(np.uint32))
-    wanted = _protocol(receiver, explanation, inputs, delta, None)
+def decode_mechanism(
+    data: bytes, ways: Sequence[MechanismExplanation], inputs: Tensor, most_cells: int = MOST_CELLS
+) -> MechanismMessage:
+    """The message in bytes; raises :class:`BitstreamError` for anything that is not one, whole.
+
+    Of the explanation (``ways``: the alternatives, or it alone) only shapes and the way to predict are used.
+    """
+    container = unpacked(data)
+    if container.setting != MECHANISM:
+        raise BitstreamError("this stream is about activations at a site, not about a mechanism")
+    receiver = container.receiver()
+    with receiver.refusing():
+        told = _protocol(receiver, ways, inputs, None, most_cells)
     receiver.finish()
-    return wanted
+    container.check(told.restored)
+    return told
 
 
-def _active(
-    explanation: MechanismExplanation, restored: Mapping[str, Tensor], problem: MechanismProblem
+def mechanism_framing_bits(told: MechanismMessage) -> float:
+    """Bits that no line of the ledger holds: the rows, the target and its grid, the end of the coder."""
+    return float(elias_delta(max(told.rows, 1))) + target_bits(told.corrects) + CODER_BITS
+
+
+def _told(
+    explanation: MechanismExplanation,
+    parts: Mapping[str, Tensor],
+    problem: MechanismProblem,
+    half_octaves: int | None,
 ) -> Ints:
-    flags = [
-        explanation.active(restored, problem.inputs[rows]).flatten(0, 1)
-        for _, rows in data_chunks(problem.data)
-    ]
-    return torch.cat(flags).cpu().numpy().astype(np.int64)
+    """What is told of the parts, chunk by chunk as the score was made: [rows, parts]."""
+    told = []
+    for _, rows in data_chunks(problem.data):
+        x = problem.inputs[rows]
+        if half_octaves is None:
+            told.append(explanation.active(parts, x).flatten(0, 1).cpu())
+        else:
+            assert isinstance(explanation, TellsCoefficients)
+            told.append(quantise(explanation.coefficients(x), _step(half_octaves)).flatten(0, 1).cpu())
+    return torch.cat(told).numpy().astype(np.int64)
+
+
+def _step(half_octaves: int) -> float:
+    return float(2.0 ** (half_octaves / 2))
 
 
 def _protocol(
-    wire: Wire, explanation: MechanismExplanation, inputs: Tensor, delta: float, told: _Told | None
-) -> Tensor:
+    wire: Wire,
+    ways: Sequence[MechanismExplanation],
+    inputs: Tensor,
+    knows: _Told | None,
+    most_cells: int = MOST_CELLS,
+) -> MechanismMessage:
     """One message, in the order in which it travels; the same for both ends."""
-    skeleton = explanation.parts()
-    precision = int(on.natural(wire, None if told is None else np.array([told.sent.precision]), 1)[0])
-    rows = int(on.natural(wire, None if told is None else np.array([len(told.active)]), 1)[0])
-    if rows % len(inputs):
-        raise BitstreamError(f"{rows} rows about {len(inputs)} inputs")
-    given, cost = (None, None) if told is None else (told.active, told.support)
-    active = support(wire, given, cost, rows, skeleton.count)
-    used = np.append(active.any(0), True)
-    restored = _parts(wire, skeleton, precision, used, None if told is None else told.sent)
-    predicted = _predict(explanation, restored, inputs, active)
-    place = cells(predicted, delta).flatten(0, -2).cpu().numpy()
-    expected = quantise(predicted, delta).flatten(0, -2).cpu()
-    residual = None if told is None else (told.wanted - expected).numpy()
-    return expected + torch.from_numpy(placed(wire, place, residual))
+    way = wire.uniform(None if knows is None else np.array([knows.way]), len(ways), 1)
+    explanation = ways[int(way[0])]
+    skeleton, sent = explanation.parts(), None if knows is None else knows.sent
+    precision = precision_told(wire, sent)
+    rows = int(on.natural(wire, None if knows is None else np.array([len(knows.told)]), 1)[0])
+    if rows % len(inputs) or rows * max(skeleton.count, 1) > most_cells:
+        raise BitstreamError(f"{rows} rows × {skeleton.count} parts about {len(inputs)} inputs")
+    active, half_octaves, told = _told_of_parts(wire, explanation, rows, skeleton.count, knows)
+    grids = parts_told(wire, skeleton, precision, active, sent)
+    predicted = _predict(explanation, restored(skeleton, grids), inputs, told, half_octaves)
+    target = target_told(wire, None if knows is None else knows.problem.target, knows is not None)
+    if target is None:
+        raise BitstreamError("a mechanism has outputs, not activations")
+    lacking = None
+    if knows is not None:
+        lacking = wanted(target, predicted, knows.problem.outputs.flatten(0, -2), knows.seed)
+    return MechanismMessage(target, rows, predicted, correction(wire, target, predicted, lacking))
+
+
+def _told_of_parts(
+    wire: Wire, explanation: MechanismExplanation, rows: int, parts: int, knows: _Told | None
+) -> tuple[Ints, int | None, Ints]:
+    """Which parts are active [rows, parts]; the step of coefficients, and they, where the kind tells them."""
+    given = None if knows is None else (knows.told != 0).astype(np.int64)
+    active = support(wire, given, None if knows is None else knows.support, rows, parts)
+    if not isinstance(explanation, TellsCoefficients):
+        return active, None, active
+    step = None if knows is None else np.array([knows.half_octaves])
+    half_octaves = int(on.integer(wire, step, 1)[0])
+    if abs(half_octaves) > MOST_HALF_OCTAVES:
+        raise BitstreamError(f"a step of 2^{half_octaves / 2}")
+    row, part = active.nonzero()
+    told = np.zeros_like(active)
+    told[row, part] = shared(wire, part, None if knows is None else knows.told[row, part], parts)
+    return active, half_octaves, told
 
 
 def _predict(
-    explanation: MechanismExplanation, restored: Mapping[str, Tensor], inputs: Tensor, active: Ints
+    explanation: MechanismExplanation,
+    parts: Mapping[str, Tensor],
+    inputs: Tensor,
+    told: Ints,
+    half_octaves: int | None,
 ) -> Tensor:
-    """Chunk by chunk as the score was made, so that no kernel rounds otherwise."""
-    flags = torch.from_numpy(active.astype(bool)).to(inputs.device)
-    flags = flags.reshape(len(inputs), len(active) // len(inputs), active.shape[1])
+    """Outputs [rows, width], chunk by chunk as the score was made, so that no kernel rounds otherwise."""
+    shape = (len(inputs), len(told) // len(inputs), told.shape[1])
+    sets = torch.from_numpy(told).reshape(shape).to(inputs.device)
     chunks = [rows for _, rows in data_chunks(len(inputs))]
-    return torch.cat([explanation.predict(restored, inputs[rows], flags[rows]) for rows in chunks])
-
-
-def _parts(
-    wire: Wire, skeleton: Parts, precision: int, used: Ints, sent: SentParts | None
-) -> dict[str, Tensor]:
-    """Every tensor's slices of the parts in use; others arrive as zeros."""
-    restored = {}
-    for i, tensor in enumerate(skeleton.tensors):
-        owner = tensor.owner.cpu().numpy()
-        shape = (len(owner), math.prod(tensor.values.shape[1:]))
-        sending = np.nonzero(used[owner])[0]
-        integers = np.zeros(shape, dtype=np.int64)
-        grid = None if sent is None else sent.grids[i]
-        given = None if grid is None else grid.integers[sending]
-        if tensor.values.dtype == torch.bool:
-            integers[sending] = _mask(wire, given, sending.size, shape[1])
-            restored[tensor.name] = torch.from_numpy(integers.astype(bool)).reshape(tensor.values.shape)
-            continue
-        exponent, told = _numbers(wire, given, (sending.size, shape[1]), precision, used, sent, i)
-        integers[sending] = told
-        restored[tensor.name] = _real(tensor, integers, exponent)
-    return restored
-
-
-def _real(tensor: PartTensor, integers: Ints, exponent: int) -> Tensor:
-    values = torch.from_numpy(integers).double() * 2.0**exponent
-    return values.reshape(tensor.values.shape).to(tensor.values.device)
-
-
-def _mask(wire: Wire, given: Ints | None, slices: int, entries: int) -> Ints:
-    sizes = on.natural(wire, None if given is None else given.sum(1) + 1, slices) - 1
-    return on.subsets(wire, given, np.minimum(sizes, entries), entries)
-
-
-def _numbers(
-    wire: Wire,
-    given: Ints | None,
-    shape: tuple[int, int],
-    precision: int,
-    used: Ints,
-    sent: SentParts | None,
-    i: int,
-) -> tuple[int, Ints]:
-    """A tensor's exponent and its integers [slices, entries], dense or behind a mask of what is not zero."""
-    way = None if sent is None else min(sent.ways[i], key=lambda w: w.total(used.astype(np.float64)))
-    sparse = bool(on.bits(wire, None if way is None else np.array([way.sparse]), 1)[0])
-    grid: Grid | None = None if sent is None else sent.grids[i]
-    exponent = int(on.integer(wire, None if grid is None else np.array([grid.exponent]), 1)[0])
-    code = stream_code(wire, None if way is None else way.code, known_range(precision))
-    if not isinstance(code, Frozen) or abs(exponent) > 1100:
-        raise BitstreamError("parts under a code that parts do not use")
-    keep = np.ones(shape, dtype=np.int64)
-    if sparse:
-        keep = _mask(wire, None if given is None else (given != 0).astype(np.int64), *shape)
-    where = keep.nonzero()
-    integers = np.zeros(shape, dtype=np.int64)
-    integers[where] = stream(wire, None if given is None else given[where], len(where[0]), code)
-    return exponent, integers
+    if half_octaves is None:
+        made = [explanation.predict(parts, inputs[rows], sets[rows] != 0) for rows in chunks]
+    else:
+        assert isinstance(explanation, TellsCoefficients)
+        step = _step(half_octaves)
+        made = [explanation.predict_from(parts, inputs[r], restore(sets[r], step)) for r in chunks]
+    return torch.cat(made).flatten(0, -2)

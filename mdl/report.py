@@ -49,7 +49,7 @@ class ScopeRecord(_Record):
     distribution: str
     setting: Literal["site", "mechanism"]
     site: str | None
-    target: Literal["activations", "outputs"]
+    target: Literal["activations", "outputs", "answers"]
     delta: float | None
     donor: str
     receiver_knows: str

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from .answers import AnswerTally
 from .dependence import with_parents
 from .law import Law, Rate
 from .ledger import Ledger
@@ -73,6 +74,8 @@ def faithfulness(usage: Usage, correction: CorrectionTally) -> dict[str, float]:
     if isinstance(correction, DivergenceTally):
         seen["kl_bits"] = correction.kl
         seen["infinite_rows"] = float(correction.infinite)
+    if isinstance(correction, AnswerTally):
+        seen["agreement"] = correction.agreement
     return seen
 
 

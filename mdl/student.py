@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .answers import AnswerTarget, answers
 from .grid import quantise, restore
 from .law import Law, Rate
 from .ledger import Ledger, Line
@@ -77,8 +78,9 @@ def score_student(
 ) -> Score:
     """Bits of the outputs under a learner that starts from nothing.
 
-    A classifier's outcomes are drawn from the model's distribution with ``seed``: these the receiver has,
-    and the learner learns from them; what is paid is KL, the expected extra cost of telling them.
+    A classifier's outcomes (unless its answers are the target) are drawn from the model's distribution with
+    ``seed``: these the receiver has, and the learner learns from them; what is paid is KL, the expected extra
+    cost of telling them.
     """
     learner.reset()
     untaught = _compared(learner, problem, slice(0, problem.data))
@@ -98,10 +100,12 @@ def _compared(learner: Learner, problem: MechanismProblem, rows: slice) -> Corre
 
 
 def _told(problem: MechanismProblem, seed: int) -> Tensor:
-    """What the receiver has of the outputs: outcomes drawn from them, or their values on the grid."""
+    """What the receiver has of the outputs: values on the grid, answers, or outcomes drawn from them."""
     delta = problem.target.delta
     if delta is not None:
         return restore(quantise(problem.outputs, delta), delta)
+    if isinstance(problem.target, AnswerTarget):
+        return answers(problem.outputs)
     p = problem.outputs.cpu().double().softmax(-1)
     drawn = torch.multinomial(p.flatten(0, -2), 1, generator=torch.Generator().manual_seed(seed))
     return drawn.reshape(p.shape[:-1]).to(problem.outputs.device)

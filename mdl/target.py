@@ -48,6 +48,10 @@ class Target(Protocol):
     """What a message must restore."""
 
     @property
+    def name(self) -> str:
+        """What is restored: grid, outcomes or answers."""
+
+    @property
     def delta(self) -> float | None:
         """The step of the grid, where there is one."""
 
@@ -121,6 +125,7 @@ class GridTarget:
     """Every coordinate to a grid of step ``delta``."""
 
     delta: float
+    name = "grid"
 
     def compare(self, predicted: Tensor, truth: Tensor) -> ResidualTally:
         """``predicted`` and ``truth`` [rows, d], real numbers."""
@@ -195,6 +200,7 @@ class CategoricalTarget:
     """The model's distribution over outcomes, given by logits [rows, outcomes]."""
 
     delta: None = None
+    name = "outcomes"
 
     def compare(self, predicted: Tensor, truth: Tensor) -> DivergenceTally:
         """KL(truth ‖ predicted) of every row; −inf logits are outcomes of probability 0."""

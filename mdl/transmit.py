@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import wire as on
-from .streams import STEEPEST, Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
+from .lengths import Floats
+from .streams import STEEPEST, WIDEST, Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
 from .tally import Histogram, Ints
 from .wire import BitstreamError, Wire
 
@@ -37,10 +38,12 @@ def stream_code(wire: Wire, code: StreamCode | None, known: Range | None = None)
         return Universal(family)
     given = None if code is None else code.range  # type: ignore[attr-defined]
     span = known if known is not None and family != "adaptive" else _range(wire, given)
-    if family == "adaptive":
-        return Adaptive(span)
     if family == "raw":
         return Raw(span)
+    if span.size > WIDEST:
+        raise BitstreamError(f"a range of {span.size} integers under a code for at most {WIDEST}")
+    if family == "adaptive":
+        return Adaptive(span)
     if family == "table":
         return Table(span, _counts(wire, None if code is None else code.tally, span))  # type: ignore[attr-defined]
     if family in ("laplace", "gaussian", "exponential"):
@@ -66,6 +69,24 @@ def _counts(wire: Wire, tally: Histogram | None, span: Range) -> Histogram:
     if (told < 0).any() or not 0 < sum(told[seen].tolist()) < 2**62:
         raise BitstreamError("a table of counts that add up to nothing, or to more than there can be")
     return Histogram(seen + span.lo, told[seen])
+
+
+def flags(wire: Wire, given: Ints | None, count: int) -> Ints:
+    """Flags [count] under one adaptive code."""
+    return flag_rows(wire, None if given is None else given[:, None], count, 1)[:, 0]
+
+
+def flag_rows(wire: Wire, given: Ints | None, rows: int, columns: int) -> Ints:
+    """Flags [rows, columns], each column under a KT estimator of its own."""
+    received = np.zeros((rows, columns), dtype=np.int64)
+    ones = np.full(columns, 0.5)
+    for block in blocks(rows):
+        size = block.stop - block.start
+        p: Floats = np.tile(ones / (block.start + 1), size)
+        told = None if given is None else given[block].ravel()
+        received[block] = wire.bernoulli(told, p).reshape(size, columns)
+        ones += received[block].sum(0)
+    return received
 
 
 def stream(wire: Wire, symbols: Ints | None, count: int, code: StreamCode) -> Ints:

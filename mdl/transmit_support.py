@@ -13,7 +13,7 @@ from .lengths import Floats
 from .streams import shortest
 from .support import SupportCost
 from .tally import Histogram, Ints
-from .transmit import blocks, stream, stream_code
+from .transmit import blocks, flag_rows, stream, stream_code
 from .wire import BitstreamError, Wire
 
 SUPPORTS = (
@@ -38,7 +38,7 @@ def support(wire: Wire, active: Ints | None, cost: SupportCost | None, rows: int
             code = stream_code(wire, None if sizes is None else shortest(Histogram.of(sizes)))
             return on.subsets(wire, active, stream(wire, sizes, rows, code), parts)
         case "per-part":
-            return _per_part(wire, active, rows, parts)
+            return flag_rows(wire, active, rows, parts)
         case "frequencies":
             return _frequencies(wire, active, rows, parts)
         case "dependent":
@@ -59,18 +59,6 @@ def _at_most(sizes: Ints, parts: int) -> Ints:
     if sizes.size and int(sizes.max()) > parts:
         raise BitstreamError(f"a row with {int(sizes.max())} of {parts} parts: the stream is damaged")
     return sizes
-
-
-def _per_part(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:
-    received = np.zeros((rows, parts), dtype=np.int64)
-    ones = np.full(parts, 0.5)
-    for block in blocks(rows):
-        size = block.stop - block.start
-        p: Floats = np.tile(ones / (block.start + 1), size)
-        given = None if active is None else active[block].ravel()
-        received[block] = wire.bernoulli(given, p).reshape(size, parts)
-        ones += received[block].sum(0)
-    return received
 
 
 def _frequencies(wire: Wire, active: Ints | None, rows: int, parts: int) -> Ints:

@@ -7,7 +7,9 @@ arXiv 2201.01741). ANS is a stack: the sender notes what it sends and encodes it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ from .lengths import Floats, floor_log2, log2_binomial, unzigzag, zigzag
 from .tally import Ints
 
 LEAST = 2.0**-23  # probabilities that a 24-bit coder can tell from 0 and 1
+DIGITS, WIDE = 2**16, 2**24  # a uniform symbol of more than 24 bits travels in digits of 16
 
 
 class BitstreamError(ValueError):
@@ -63,7 +66,10 @@ class Sender:
     def uniform(self, symbols: Ints | None, size: int, count: int) -> Ints:
         """Note symbols."""
         given = _given(symbols, count)
-        if size > 1:
+        if size > WIDE:
+            self.uniform(given // DIGITS, -(-size // DIGITS), count)
+            self.uniform(given % DIGITS, DIGITS, count)
+        elif size > 1:
             short = given.astype(np.int32)
             self._notes.append(lambda coder: coder.encode_reverse(short, _uniform(size)))
             self.bits += count * float(np.log2(size))
@@ -104,7 +110,20 @@ class Receiver:
         """The next symbols."""
         if size <= 1 or not count:
             return np.zeros(count, dtype=np.int64)
+        if size > WIDE:
+            high = self.uniform(None, -(-size // DIGITS), count)
+            return high * DIGITS + self.uniform(None, DIGITS, count)
         return _long(self._coder.decode(_uniform(size), count))
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Turn whatever a damaged stream makes of the protocol into one :class:`BitstreamError`."""
+        try:
+            yield
+        except BitstreamError:
+            raise
+        except (ValueError, ArithmeticError, MemoryError, LookupError, TypeError, RuntimeError) as error:
+            raise BitstreamError(f"a damaged stream: {error}") from error
 
     def finish(self) -> None:
         """Raise unless the stream is used up to the last bit."""
@@ -150,6 +169,16 @@ HALF = 0.5
 def bits(wire: Wire, symbols: Ints | None, count: int) -> Ints:
     """Bits at one bit each."""
     return wire.bernoulli(symbols, np.full(count, HALF))
+
+
+def double(wire: Wire, number: float | None) -> float:
+    """A positive double, as its 64 bits."""
+    given = None if number is None else np.frombuffer(struct.pack("<d", number), dtype="<u2").astype(np.int64)
+    told = wire.uniform(given, 2**16, 4).astype("<u2").tobytes()
+    value: float = struct.unpack("<d", told)[0]
+    if not 0 < value < float("inf"):
+        raise BitstreamError(f"a step of {value}")
+    return value
 
 
 def natural(wire: Wire, values: Ints | None, count: int, gamma: bool = False) -> Ints:

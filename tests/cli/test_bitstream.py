@@ -84,15 +84,16 @@ def test_every_truncation_is_seen(small, tmp_path):
             read(path, 2**30)
 
 
-def sealed(body: bytes) -> bytes:
+def sealed(body: bytes, note: bytes = b"") -> bytes:
     """A stream with a fitting checksum around a body."""
-    return b"ASSAY\x01\x00\x00" + struct.pack("<I", zlib.crc32(body)) + body
+    rest = struct.pack("<II", 0, len(note)) + note + body
+    return b"ASSAY\x02\x00\x00" + struct.pack("<I", zlib.crc32(rest)) + rest
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_hostile_stream_with_a_fitting_checksum_is_refused(small, tmp_path, seed):
     rng = np.random.default_rng(seed)
-    body = bytearray((small / "a.assay").read_bytes()[12:])
+    body = bytearray((small / "a.assay").read_bytes()[20:])
     if seed % 2:
         body = bytearray(rng.bytes(4 * int(rng.integers(1, 40))))
     else:
@@ -135,3 +136,77 @@ def test_the_audit_measures_the_stream_that_encode_writes(run):
         report["ledger"]["total"] < min(report["checks"]["xz_bits"], report["checks"]["zstd_bits"])
     )
     assert "bitstream_bits" not in json.loads(run("score", *words, "--json").stdout)["checks"]
+
+
+OUTPUTS = {
+    "a mechanism on a grid": ("zoo:tms-5-2 --setting mechanism --delta 0.05 --limit 200", "network"),
+    "coefficients or encoder rows": ("zoo:tms-5-2 --setting mechanism --delta 0.05 --limit 60", "neurons"),
+    "outcomes of a classifier": ("zoo:max-of-4 --setting mechanism --limit 50 --part-bits 8", "network"),
+    "answers of a classifier": ("zoo:digits --setting mechanism --target answers --limit 90", "answers"),
+    "outputs behind a site": ("zoo:digits --site hook_hidden --target outputs --limit 60 --delta 0.5", "pca"),
+}
+
+
+@pytest.fixture(scope="module")
+def site_of_digits() -> str:
+    from assay.models import load
+
+    return next(
+        site for site in load("zoo:digits").sites() if "post" in site or "hidden" in site or "1" in site
+    )
+
+
+@pytest.mark.parametrize("about", OUTPUTS)
+def test_outputs_come_back_from_the_stream_and_what_a_receiver_knows(about, run, site_of_digits):
+    words, kind = OUTPUTS[about]
+    words = words.replace("hook_hidden", site_of_digits).split()
+    made = run("encode", *words, "--explain", kind, "-o", "a.assay", "--seed", "3", "--json")
+    assert made.exit_code == 0, made.stderr
+    got = run("decode", "a.assay", words[0], "--explain", kind, "-o", "a.npy", "--json")
+    assert got.exit_code == 0, got.stderr
+    told = json.loads(got.stdout)
+    assert told["rows"] == len(np.load("a.npy", allow_pickle=False))
+    assert told["target"] == (
+        "grid" if "tms" in words[0] else "answers" if "answers" in words else "outcomes"
+    )
+    report = json.loads(run("score", *words, "--explain", kind, "--audit", "--json", "--seed", "3").stdout)
+    framed = report["checks"]["container_bits"] - 8 * 20
+    assert 8 * Path("a.assay").stat().st_size > report["checks"]["bitstream_bits"] > framed
+
+
+def test_what_a_receiver_lacks_is_said(run):
+    words = [
+        "zoo:tms-5-2",
+        "--setting",
+        "mechanism",
+        "--delta",
+        "0.05",
+        "--limit",
+        "60",
+        "--explain",
+        "network",
+    ]
+    assert run("encode", *words, "-o", "a.assay").exit_code == 0
+    alone = run("decode", "a.assay")
+    assert alone.exit_code == 2
+    assert "needs MODEL (it was 'tms-5-2') and --explain (it was 'network')" in alone.stderr
+    other = run("decode", "a.assay", "zoo:tms-5-2", "--explain", "network", "--limit", "50")
+    assert other.exit_code == 2
+    assert "about other data" in other.stderr
+
+
+@pytest.mark.parametrize(
+    "note", [b"[1]", b"{" * 5000, b'{"a": {}}', b'{"target": "outputs"}', b"nonsense", b"\xff\xfe"]
+)
+def test_a_hostile_note_is_refused(tmp_path, note):
+    path = tmp_path / "note.assay"
+    path.write_bytes(sealed(bytes(64), note))
+    with pytest.raises(BitstreamError, match="note"):
+        read(path, 2**28, {"model": "zoo:tms-5-2"})
+
+
+def test_the_audit_in_words(run):
+    words = ["zoo:max-of-4", "--setting", "mechanism", "--limit", "40", "--part-bits", "8", "--audit"]
+    shown = run("score", *words, "--explain", "network").stdout
+    assert "for drawn outcomes in place of KL" in shown
+    assert "more, KL is" in shown

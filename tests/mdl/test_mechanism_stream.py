@@ -1,13 +1,23 @@
-"""Mechanisms of the zoo there and back, through bytes alone."""
+"""Mechanisms of the zoo there and back, through bytes alone, on every target; and how long the bytes are."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from assay.explanations import build
+from assay.explanations.receiving import receiver
 from assay.explanations.subject import Subject
-from assay.mdl import GridTarget, MechanismProblem, kl_bits, score_mechanism
+from assay.mdl import (
+    AnswerTarget,
+    CategoricalTarget,
+    DoesNotDecode,
+    GridTarget,
+    MechanismProblem,
+    score_mechanism,
+)
+from assay.mdl.audit import audit_mechanism
 from assay.mdl.grid import quantise
 from assay.mdl.mechanism_stream import decode_mechanism, encode_mechanism
-from assay.mdl.target import CategoricalTarget
 from assay.mdl.wire import BitstreamError
 from assay.models import load, zoo
 
@@ -23,60 +33,99 @@ KINDS = [
     ("tms-40-10", "components,from=truth"),
     ("comparator", "neurons"),
     ("comparator", "network"),
+    ("boolean", "neurons"),
+    ("resid-mlp", "network"),
+    ("max-of-4", "network"),
+    ("max-of-4", "circuit,keep=0.5"),
+    ("digits", "circuit,keep=0.5,method=attribution"),
+    ("digits", "answers"),
 ]
+DELTA = 0.05
 
 
-def setting(name: str, text: str, n: int = 600):
+def setting(name: str, text: str, n: int = 200, answers: bool = False):
     network = load(f"zoo:{name}")
     data = zoo.data(name, n, 3)
     outputs = network(data.inputs)
     explanation = build(text, Subject("mechanism", network, data, outputs=outputs))
-    problem = MechanismProblem(data.inputs, outputs, GridTarget(0.05))
-    return explanation, problem, score_mechanism(explanation, problem, precision=8)
+    target = GridTarget(DELTA)
+    if network.output == "categorical":
+        target = AnswerTarget() if answers else CategoricalTarget()
+    problem = MechanismProblem(data.inputs, outputs, target)
+    return explanation, problem, score_mechanism(explanation, problem, precision=8), network
 
 
-class Blind:
-    """A receiver's copy: the shapes and the way to predict, every number zeroed."""
+@pytest.mark.parametrize("answers", [False, True], ids=["", "answers"])
+@pytest.mark.parametrize(("name", "text"), KINDS)
+def test_there_and_back(name: str, text: str, answers: bool) -> None:
+    if answers and load(f"zoo:{name}").output != "categorical":
+        pytest.skip("only classifiers answer")
+    explanation, problem, score, network = setting(name, text, answers=answers)
+    blind = receiver(explanation, network)
+    checks = audit_mechanism(explanation, problem, score, [blind])
+    assert checks["decodes"] is True
+    payload = checks["bitstream_bits"] - checks["container_bits"]
+    allowed = 0.001 if payload > 1e6 else 0.005
+    assert abs(checks["bitstream_excess"]) * payload <= max(allowed * payload, 32)
+    if "twin_bits" in checks:
+        gap = checks["twin_kl_bits"] - checks["twin_kl_expected_bits"]
+        assert abs(gap) <= 5 * checks["twin_standard_error_bits"] + 1e-6
+
+
+def test_the_receivers_copy_holds_no_number_of_the_network() -> None:
+    explanation, *_, network = setting("tms-5-2", "components:tms-5-2-spd", 20)
+    blind = receiver(explanation, network)
+    assert all(not tensor.values.any() for tensor in blind.parts().tensors)
+    assert not any(value.any() for value in blind.network.parameters().values())
+    assert any(value.any() for value in explanation.network.parameters().values())
+
+
+class Cheat:
+    """Predicts with numbers that it never sent."""
 
     def __init__(self, explanation) -> None:
         self.inner = explanation
+        self.unsent = torch.ones(1)
 
-    def parts(self):
-        from dataclasses import replace
-
-        parts = self.inner.parts()
-        blank = tuple(replace(t, values=torch.zeros_like(t.values), mask=None) for t in parts.tensors)
-        return replace(parts, tensors=blank)
+    def predict(self, restored, x, active):
+        return self.inner.predict(restored, x, active) + self.unsent
 
     def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
 
-@pytest.mark.parametrize(("name", "text"), KINDS)
-def test_there_and_back(name: str, text: str) -> None:
-    explanation, problem, score = setting(name, text)
-    data = encode_mechanism(explanation, problem, score)
-    received = decode_mechanism(data, Blind(explanation), problem.inputs, 0.05)
-    assert torch.equal(received, quantise(problem.outputs, 0.05).flatten(0, -2))
-    assert 8 * len(data) <= score.ledger.total * 1.02 + 200
-    assert 8 * len(data) >= score.ledger.total * 0.98 - 64
+def test_numbers_that_were_not_sent_do_not_reach_the_receiver() -> None:
+    explanation, problem, score, network = setting("tms-5-2", "network", 50)
+    cheat = Cheat(explanation)
+    audit_mechanism(cheat, problem, score)
+    with pytest.raises(DoesNotDecode, match="does not decode"):
+        audit_mechanism(cheat, problem, score, [receiver(cheat, network)])
+
+
+def test_a_receiver_with_other_arithmetic_does_not_decode() -> None:
+    explanation, problem, score, network = setting("digits", "circuit,keep=0.5,method=attribution", 60)
+    other = receiver(explanation, network)
+    plain = other.predict
+    other.predict = lambda *given: plain(*given) * (1 + 1e-3)
+    with pytest.raises(DoesNotDecode):
+        audit_mechanism(explanation, problem, score, [other])
 
 
 def test_damage_is_refused() -> None:
-    explanation, problem, score = setting("tms-5-2", "network", 50)
-    data = encode_mechanism(explanation, problem, score)
+    explanation, problem, score, _ = setting("tms-5-2", "network", 50)
+    data, message = encode_mechanism(explanation, problem, score)
+    assert torch.equal(message.restored, quantise(problem.outputs, DELTA))
     for i in range(len(data)):
         with pytest.raises(BitstreamError):
-            decode_mechanism(
-                data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :], explanation, problem.inputs, 0.05
-            )
+            decode_mechanism(data[:i] + bytes([data[i] ^ 1]) + data[i + 1 :], [explanation], problem.inputs)
     with pytest.raises(BitstreamError):
-        decode_mechanism(data[:-4], explanation, problem.inputs, 0.05)
+        decode_mechanism(data[:-4], [explanation], problem.inputs)
 
 
-def test_an_expectation_has_no_bitstream() -> None:
-    explanation, problem, score = setting("tms-5-2", "network", 50)
-    categorical = MechanismProblem(problem.inputs, problem.outputs, CategoricalTarget())
-    with pytest.raises(TypeError, match="expectation"):
-        encode_mechanism(explanation, categorical, score)
-    assert float(kl_bits(problem.outputs, problem.outputs).max()) == 0.0
+def test_an_unknown_target_has_no_bitstream() -> None:
+    explanation, problem, score, _ = setting("tms-5-2", "network", 50)
+    odd = type("Odd", (), {"name": "odd", "delta": None})()
+    with pytest.raises((TypeError, ValueError)):
+        encode_mechanism(explanation, replace(problem, target=odd), score)
