@@ -72,6 +72,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     """A JSON or YAML file of names and values.  Raises `UnreadableFile`."""
     import yaml
 
+    if not path.is_file():
+        raise UnreadableFile(path, "there is no such file")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from assay.explanations.errors import ExplanationError
 from assay.models import Network
-from assay.models.formats.run_folders import CONFIG, at_instance, checkpoint, read_config, read_tensors
+from assay.models.formats.run_folders import CONFIG, at_instance, checkpoint
+from assay.models.state_dicts import read_settings, read_state_dict
 from torch import Tensor, nn
 
 from .decomposed import Components
@@ -39,7 +40,7 @@ def load_run(
     path = Path(path)
     where = checkpoint(path, step)
     config = run_config(where)
-    found = read_layout(read_tensors(where), where)
+    found = read_layout(read_state_dict(where), where)
     about = {"from": found.layout, "checkpoint": where.name}
     if found.layout == "APD":
         return _of_apd(found, network, instance, where, {**about, "instance": instance})
@@ -53,7 +54,7 @@ def load_run(
 def run_config(path: Path | str) -> dict[str, Any]:
     """The configuration beside a run's checkpoints; empty where there is none."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    return read_config(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    return read_settings(folder / CONFIG) if (folder / CONFIG).is_file() else {}
 
 
 def _gates(found: Found, config: Mapping[str, Any]) -> Importance:

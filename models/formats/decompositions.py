@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from assay.models.errors import InputError
 from assay.models.network import Network
+from assay.models.state_dicts import read_settings, read_state_dict
 from assay.models.storage import UnreadableFile
 from assay.models.target_models import LayeredTMS, LayeredTMSConfig, ResidualStack, ResidualStackConfig
 from torch import Tensor, nn
 
-from .run_folders import at_instance, checkpoint, read_config, read_tensors, run_folder
+from .run_folders import at_instance, checkpoint, run_folder
 
 __all__ = ["is_run", "read_run", "target_tensors"]
 
@@ -74,9 +75,9 @@ def _stored(folder: Path, path: Path) -> tuple[str, Path, dict[str, Tensor], dic
     """Kind, file, tensors and configuration of the network: its own file, or the copy in a checkpoint."""
     for kind in _TARGETS:
         if (where := folder / f"{kind}.pth").is_file():
-            return kind, where, read_tensors(where), _model_config(folder, kind)
+            return kind, where, read_state_dict(where), _model_config(folder, kind)
     where = checkpoint(path)
-    tensors = target_tensors(read_tensors(where))
+    tensors = target_tensors(read_state_dict(where))
     if not tensors:
         files = " or ".join(f"{kind}.pth" for kind in _TARGETS)
         raise UnreadableFile(folder, f"the network is missing: expected {files} beside {where.name}")
@@ -89,7 +90,7 @@ def _model_config(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / f"{kind}_train_config.yaml"
     if not path.is_file():
         return {}
-    content = read_config(path)
+    content = read_settings(path)
     found = next((content[key] for key in _MODEL_KEYS if key in content), content)
     if not isinstance(found, dict):
         raise UnreadableFile(path, f"the network's configuration is {found!r}, expected names and values")
