@@ -215,19 +215,15 @@ class _Compiler:
         return Variable({None: {out: 1.0}}, at)
 
     def _exceeds(self, program: Exceeds) -> Variable:
-        """ReLU(K s) − ReLU(K s − 1) is 0 at 0 and 1 from 1 / K on."""
+        """Read off linearly: "no" holds to 1 − K s, where K s is 2 as soon as the sum s is large enough."""
         sources = [self._number(source) for source in program.sources]
-        layer, at = _mlp_after(max(source.at for source in sources))
         K = 1.0
-        while program.least < 1 / K:
+        while program.least * K < 2:
             K *= 2
         reads: dict[int, float] = {}
         for source in sources:
-            reads = _sum(reads, {d: K * value for d, value in source.readers[None].items()})
-        out = self.weights.dimension("exceeds")
-        self.weights.neuron(layer, reads, 0.0, {out: 1.0})
-        self.weights.neuron(layer, reads, -1.0, {out: -1.0})
-        return Variable({False: {out: -1.0}, True: {out: 1.0}}, at)
+            reads = _sum(reads, {d: -K * value for d, value in source.readers[None].items()})
+        return Variable({False: reads, True: {}}, max(source.at for source in sources))
 
     def _width(self, program: SelectorWidth) -> Variable:
         head, layer, at = self._head(program.select)
@@ -271,12 +267,10 @@ class _Compiler:
         head, attention = self.weights.head(layer), f"blocks.{layer}.attn"
         self.weights.head_width = max(self.weights.head_width, len(keys.readers))
         for j, (key, reads_key) in enumerate(keys.readers.items()):
-            for d, s in reads_key.items():
-                self.weights.put(f"{attention}.W_K", (head, d, j), s * SHARPNESS)
-            for query, reads_query in queries.readers.items():
-                if select.predicate(key, query):
-                    for d, s in reads_query.items():
-                        self.weights.put(f"{attention}.W_Q", (head, d, j), s * SHARPNESS)
+            looking = [reads for query, reads in queries.readers.items() if select.predicate(key, query)]
+            for tensor, readers in (("W_K", [reads_key] if looking else []), ("W_Q", looking)):
+                for d, s in (entry for reads in readers for entry in reads.items()):
+                    self.weights.put(f"{attention}.{tensor}", (head, d, j), s * SHARPNESS)
         return head, layer, at
 
     def _categories(self, program: SOp) -> Variable:

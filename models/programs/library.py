@@ -44,6 +44,7 @@ class Program:
     output: SOp
     vocabulary: tuple[Any, ...]
     longest: int
+    shortest: int = 1
     distinct: bool = False
 
     def encode(self, sequences: Sequence[Sequence[Any]]) -> Tensor:
@@ -51,11 +52,10 @@ class Program:
         ids = torch.full((len(sequences), self.longest + 1), PADDING)
         ids[:, 0] = BEGIN
         for row, sequence in zip(ids, sequences, strict=True):
-            if len(sequence) > self.longest or (unknown := set(sequence) - set(self.vocabulary)):
-                shown = f"unknown tokens {sorted(unknown)}" if len(sequence) <= self.longest else "too long"
+            if not self.shortest <= len(sequence) <= self.longest or set(sequence) - set(self.vocabulary):
                 raise InputError(
-                    f"program {self.name}: {list(sequence)!r}: {shown}; "
-                    f"expected at most {self.longest} of {self.vocabulary}"
+                    f"program {self.name}: got {list(sequence)!r}, "
+                    f"expected {self.shortest} to {self.longest} of {self.vocabulary}"
                 )
             for i, token in enumerate(sequence):
                 row[i + 1] = FIRST + self.vocabulary.index(token)
@@ -75,7 +75,7 @@ class Program:
     def draw(self, n: int, seed: int) -> list[list[Any]]:
         """Random sequences: uniform lengths, uniform tokens (each once where the program wants that)."""
         generator = torch.Generator().manual_seed(seed)
-        lengths = torch.randint(1, self.longest + 1, (n,), generator=generator).tolist()
+        lengths = torch.randint(self.shortest, self.longest + 1, (n,), generator=generator).tolist()
         return [[self.vocabulary[i] for i in self._tokens(length, generator)] for length in lengths]
 
     def _tokens(self, length: int, generator: torch.Generator) -> list[int]:
@@ -89,7 +89,7 @@ class Program:
         """Token ids of n random sequences."""
         kind = "distinct tokens" if self.distinct else "tokens"
         scope = Scope(
-            condition=f"up to {self.longest} {kind} of {self.vocabulary}",
+            condition=f"{self.shortest} to {self.longest} {kind} of {self.vocabulary}",
             distribution="uniform length, uniform tokens",
         )
         return Dataset(f"program-{self.name}", self.encode(self.draw(n, seed)), None, "sequence", scope)
@@ -132,10 +132,10 @@ def _mirrored(length: int, index: int) -> int | None:
 def reverse(vocabulary: tuple[Any, ...] = ("a", "b", "c", "d"), longest: int = 5) -> Program:
     """The tokens in reverse order: the length is counted, and position i reads position length − 1 − i."""
     tokens, indices = Tokens(vocabulary), Indices(longest)
-    length = SelectorWidth(Select(tokens, tokens, _everywhere), 1, longest)
+    length = SelectorWidth(Select(tokens, tokens, _everywhere), 2, longest)
     mirrored = SequenceMap(length, indices, _mirrored)
     output = Aggregate(Select(indices, mirrored, _equal), tokens)
-    return Program("reverse", output, vocabulary, longest)
+    return Program("reverse", output, vocabulary, longest, shortest=2)
 
 
 def sort(vocabulary: tuple[Any, ...] = (1, 2, 3, 4, 5, 6), longest: int = 5) -> Program:
@@ -161,13 +161,21 @@ def fraction_previous(vocabulary: tuple[Any, ...] = ("a", "b", "x"), longest: in
 
 
 def dyck(longest: int = 8) -> Program:
-    """Whether the brackets so far balance: as many close as open, and no prefix closes more."""
+    """Whether the brackets so far fail to balance: more open than close, or some prefix closes more.
+
+    A prefix that closes more for the first time has an odd number of brackets, so these alone are looked at;
+    behind an odd number of brackets, it is enough to look at the place itself.
+    """
     tokens, indices = Tokens(("(", ")")), Indices(longest)
     so_far = Select(indices, indices, _up_to)
     excess = Aggregate(so_far, Numerical(tokens, {"(": 1.0, ")": -1.0}))
-    below = Rectified(excess, -1)
-    wrong = Exceeds((Rectified(excess, 1), below, Aggregate(so_far, below)), 1 / longest**2)
+    below = Aggregate(Select(indices, indices, _odd_prefixes), Rectified(excess, -1))
+    wrong = Exceeds((Rectified(excess, 1), below), 1 / longest**2)
     return Program("dyck", wrong, ("(", ")"), longest)
+
+
+def _odd_prefixes(key: int, query: int) -> bool:
+    return key == query if query % 2 == 0 else key % 2 == 0 and key < query
 
 
 PROGRAMS: dict[str, Callable[[], Program]] = {
