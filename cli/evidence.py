@@ -17,7 +17,7 @@ def check_usage(options: dict[str, Any]) -> None:
     if options["activations"]:
         if options["model"] or options["data"]:
             problems.append("--activations stands instead of MODEL and --data")
-        if options["setting"] == "mechanism" or options["target"] == "outputs":
+        if options["setting"] == "mechanism" or options["target"] not in (None, "activations"):
             problems.append(
                 "cached activations come without a network: only --setting site "
                 "--target activations can be scored"
@@ -52,7 +52,8 @@ def gathered(options: dict[str, Any]) -> Evidence:
         seed=options["seed"],
         audit=options.get("audit", False),
         held_out=options.get("held_out", False),
-        readings=options.get("readings", False),
+        readings=options.get("readings", False) or bool(options.get("compute_curve")),
+        curve=curve(options.get("compute_curve")),
     )
     if options["activations"]:
         return cached(question, options["activations"], options["limit"])
@@ -63,6 +64,15 @@ def gathered(options: dict[str, Any]) -> Evidence:
     if options.get("outputs_too") and network.output == "categorical":
         question = replace(question, target="outputs")
     return gather(question, network, dataset, options["batch_size"])
+
+
+def curve(path: str | None) -> Any:
+    """The curve of loss and training compute in a file, if one is given."""
+    if path is None:
+        return None
+    from assay.mdl.compute import ComputeCurve
+
+    return ComputeCurve.load(path)
 
 
 def loaded_network(model: str, device: str, dtype: str | None) -> Any:

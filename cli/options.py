@@ -63,7 +63,7 @@ def subject_options(command: F) -> F:
             help="Bits of each number of a part; auto takes the shortest total.",
         ),
     )
-    return _all(options, command)
+    return all_of(options, command)
 
 
 def setting_options(command: F) -> F:
@@ -78,11 +78,12 @@ def setting_options(command: F) -> F:
         ),
         click.option(
             "--target",
-            type=click.Choice(["activations", "outputs"]),
-            help="What the receiver restores; by default activations at a site, outputs of a mechanism.",
+            type=click.Choice(["activations", "outputs", "answers"]),
+            help="What the receiver restores; by default activations at a site, outputs of a mechanism. "
+            "Answers are a classifier's most probable outcomes.",
         ),
     )
-    return _all(options, command)
+    return all_of(options, command)
 
 
 def explain_option(command: F) -> F:
@@ -123,7 +124,7 @@ def display_options(command: F) -> F:
         ),
         click.option("--debug", is_flag=True, envvar="ASSAY_DEBUG", help="Show tracebacks of errors."),
     )
-    return _all(options, command)
+    return all_of(options, command)
 
 
 def running_options(command: F) -> F:
@@ -154,10 +155,11 @@ def running_options(command: F) -> F:
         click.option("--limit", type=click.IntRange(1), envvar="ASSAY_LIMIT", help="Use so many data."),
         click.option("--seed", type=int, default=0, show_default=True, envvar="ASSAY_SEED", help="Seed."),
     )
-    return _all(options, command)
+    return all_of(options, command)
 
 
-def _all(options: tuple[Callable[[F], F], ...], command: F) -> F:
+def all_of(options: tuple[Callable[[F], F], ...], command: F) -> F:
+    """Add several options, in this order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -13,11 +13,14 @@ from .display import Display
 from .evidence import check_usage, gathered
 from .failures import Command, Failure
 from .options import display_options, explain_option, running_options, setting_options, subject_options
+from .sharding import sharding_options, sitting
 
 if TYPE_CHECKING:
+    from assay.explanations.tallies import Tallies
+    from assay.explanations.weighing import Evidence
     from assay.mdl.report import Report
 
-SILENT = {"out", "display", "as_json", "debug", "config"}
+SILENT = {"out", "display", "as_json", "debug", "config", "resume", "shard", "tallies"}
 """Parameters that do not change what is scored."""
 
 
@@ -27,27 +30,34 @@ SILENT = {"out", "display", "as_json", "debug", "config"}
 @setting_options
 @click.option(
     "--audit/--no-audit",
-    help="Write the real bitstream of activations, read it back, and measure it against the ledger and "
-    "against xz and zstd.",
+    help="Write the real bitstream, read it back, and measure it against the ledger and against xz and zstd; "
+    "of KL, code outcomes that are drawn with --seed.",
 )
 @click.option(
     "--held-out/--no-held-out",
-    help="Fit explanation, steps and codes on the first half of the activations, and tell the second half.",
+    help="Fit explanation, steps and codes on the first half of the data, and tell the second half.",
 )
 @click.option(
     "--readings/--no-readings",
-    help="Also read the same run by other definitions of description length.",
+    help="Also read the same run by other definitions of description length, and by the loss of the model's "
+    "own task.",
+)
+@click.option(
+    "--compute-curve",
+    type=click.Path(dir_okay=False),
+    help="Read, too, how much training compute is recovered: CSV or JSON of compute and loss (nats).",
 )
 @click.option(
     "--robust/--no-robust",
-    help="Score again at delta × 2 and / 2 and with parts one bit more and less precise, and say which of "
-    "these choices would change the ranking.",
+    help="Score again at delta × 2 and / 2, with parts one bit more and less precise, and with each donor "
+    "that a kind has, and say which of these choices would change the ranking.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report here; with several explanations report.json becomes report.NAME.json for each.",
 )
+@sharding_options
 @running_options
 @display_options
 @click.pass_context
@@ -68,23 +78,44 @@ def score(
     \b
     assay score zoo:byte-lm --site blocks.1.hook_resid_post --delta 0.5 --limit 16 \\
         --explain neurons --explain pca
+
+    A long score leaves tallies beside --out, and goes on from them with --resume. Shards of the data are
+    tallied apart (--shard 0/4 --out 0.tally, …) and put together (--tallies '*.tally' --out report.json).
     """
     screen = Display(display, as_json)
     check_usage(rest)
     if out is not None and not out.parent.is_dir():
         raise Failure(f"--out {out}: there is no folder {out.parent}")
+    now = sitting(rest, out)
     evidence = gathered(rest)
+    tallies = now.tallies_for(evidence, explain)
+    if now.shard is not None:
+        assert tallies is not None
+        tally_shard(screen, evidence, explain, tallies)
+        return
     with screen.progress() as progress:
         from assay.explanations.weighing import weigh
 
-        reports = weigh(evidence, explain, command_line(ctx), progress)
+        reports = weigh(evidence, explain, command_line(ctx), progress, tallies)
         if robust:
             from assay.explanations.robustness import marked, variations
 
             varied = variations(evidence, explain, reports, progress)
             reports = marked(reports, varied)
     files = save(reports, out) if out is not None else []
+    if tallies is not None:
+        tallies.drop()
     show(screen, reports, files)
+
+
+def tally_shard(screen: Display, evidence: Evidence, explain: tuple[str, ...], tallies: Tallies) -> None:
+    """Tally part of the data, and say where the tallies are."""
+    from assay.explanations.weighing import tally
+
+    with screen.progress() as progress:
+        tally(evidence, explain, tallies, progress)
+    tallies.save()
+    screen.line(f"wrote {tallies.path}")
 
 
 def command_line(ctx: click.Context) -> str:

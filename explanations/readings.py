@@ -22,6 +22,7 @@ from assay.mdl.site import chunks, usage_of
 from assay.mdl.tally import merge
 
 from .components import Components
+from .losses import loss_readings
 from .student import Student
 from .weighing import Evidence, site_problem
 
@@ -30,6 +31,11 @@ def readings_of(evidence: Evidence, sent: Any, score: Score) -> dict[str, float]
     """Readings by the names of ``assay.mdl.readings.READINGS``, as far as they apply."""
     if isinstance(sent, Student):
         return {}
+    return {**_definitions(evidence, sent, score), **loss_readings(evidence, sent, score)}
+
+
+def _definitions(evidence: Evidence, sent: Any, score: Score) -> dict[str, float]:
+    """Other definitions of description length."""
     usage, precision = score.usage, int(score.knobs["precision"])
     parts = _parts(sent)
     numbers = _numbers(parts, nonzero=False)

@@ -1,4 +1,8 @@
-"""Would another choice change who is shorter? Everything is scored again with one choice made otherwise."""
+"""Would another choice change who is shorter? Everything is scored again with one choice made otherwise.
+
+The choices: the grid of the target, the precision of parts, and, for kinds that declare ``donors``, what
+stands in for what an explanation leaves out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass, replace
 from assay.mdl.report import Report
 
 from .registry import build
+from .specs import Spec
 from .weighing import Evidence, Progress, Question, weigh_one
 
 MOST_PRECISE = 32
@@ -29,17 +34,40 @@ class Variation:
 def variations(
     evidence: Evidence, specs: Sequence[str], reports: Sequence[Report], progress: Progress | None = None
 ) -> list[Variation]:
-    """The reports as they are, then with delta × 2 and / 2, then with parts one bit more and less precise."""
+    """The reports as they are, then with delta × 2 and / 2, then with parts one bit more and less precise,
+    then with each donor that some of the kinds have (kinds without it stay as they are)."""
+    asked = replace(
+        evidence, question=replace(evidence.question, audit=False, held_out=False, readings=False)
+    )
+
+    def total(question: Question, spec: str) -> float:
+        under = replace(asked, question=question)
+        return weigh_one(under, build(spec, under.subject()), progress=progress).ledger.total_per_sample
+
     found = [Variation("", tuple(r.ledger.total_per_sample for r in reports))]
-    for choice, change in _choices(evidence.question).items():
-        totals = []
-        for spec, report in zip(specs, reports, strict=True):
-            question = change(evidence.question, int(report.knobs["precision"]))
-            asked = replace(evidence, question=replace(question, audit=False))
-            scored = weigh_one(asked, build(spec, asked.subject()), progress=progress)
-            totals.append(scored.ledger.total_per_sample)
-        found.append(Variation(choice, tuple(totals)))
+    for choice, change in _choices(asked.question).items():
+        precisions = [int(r.knobs["precision"]) for r in reports]
+        questions = [change(asked.question, p) for p in precisions]
+        found.append(Variation(choice, tuple(map(total, questions, specs))))
+    by_donor = [donor_specs(evidence, spec) for spec in specs]
+    for donor in dict.fromkeys(name for each in by_donor for name in each):
+        totals = [
+            total(asked.question, each[donor]) if donor in each else as_it_is
+            for each, as_it_is in zip(by_donor, found[0].totals, strict=True)
+        ]
+        found.append(Variation(f"donor {donor}", tuple(totals)))
     return found
+
+
+def donor_specs(evidence: Evidence, spec: str) -> dict[str, str]:
+    """The spec with each other donor that its kind declares, by the donor's name."""
+    explanation = build(spec, evidence.subject())
+    names = getattr(explanation, "donors", ())
+    if not names:
+        return {}
+    parsed, now = Spec.parse(spec), explanation.recipe().get("donor", explanation.donor)
+    every = replace(parsed, options={**parsed.options, "donor": ":".join(names)}).each(["donor"])
+    return {one.options["donor"]: one.text for one in every if one.options["donor"] != now}
 
 
 Change = Callable[[Question, int], Question]

@@ -37,7 +37,7 @@ class Tallies:
     every: float = SECONDS
     must_be_complete: bool = False
     _due: float = field(default_factory=time.monotonic)
-    _unsaved: bool = False
+    _unsaved: bool = False  # a shard's file is written even where it has no chunk
 
     @classmethod
     def begin(
@@ -54,7 +54,8 @@ class Tallies:
         """
         fresh = TallyFile(about(evidence, specs))
         file = _of(path, fresh) if resume and path.exists() else fresh
-        return cls(path, file, shard or Shard(), _due=time.monotonic() + SECONDS)
+        due = time.monotonic() + SECONDS
+        return cls(path, file, shard or Shard(), _due=due, _unsaved=shard is not None)
 
     @classmethod
     def merged(cls, paths: Sequence[Path], evidence: Evidence, specs: Sequence[str]) -> Tallies:

@@ -5,9 +5,8 @@ The model is run once for all explanations; each is then scored on the same acti
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,25 +18,30 @@ from assay.mdl import (
     Score,
     SiteProblem,
     Target,
-    score_mechanism,
-    score_site,
     shortest_of,
     with_choice,
 )
+from assay.mdl.answers import AnswerTarget
 from assay.mdl.audit import Checks, audit_site
+from assay.mdl.compute import ComputeCurve
+from assay.mdl.mechanism_score import mechanism_score, tally_mechanism
 from assay.mdl.report import ExplanationRecord, Report, ScopeRecord, environment, make_report
+from assay.mdl.site_score import site_score, tally_site
 from assay.mdl.student import score_student
+from assay.mdl.tallying import Course, Tallied
 from assay.models import Activations, Dataset, Network, collect, stream
 from torch import Tensor
 
 from .alternatives import Alternatives
 from .errors import ExplanationError
+from .identity import digest, fingerprint, model_digest
 from .registry import build
 from .student import Student
 from .subject import Setting, Subject
+from .tallies import Tallies
 
 Progress = Callable[[str, int, int], None]
-TargetName = Literal["activations", "outputs"]
+TargetName = Literal["activations", "outputs", "answers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +49,10 @@ class Question:
     """What is asked of every explanation: the setting, the site, the target and its grid.
 
     ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum. With
-    ``audit`` the real bitstream of activations is written, read back and measured; with ``held_out`` the
+    ``audit`` the real bitstream is written, read back and measured; with ``held_out`` the
     second half of activations is also told under what was fitted to the first; with ``readings`` other
-    definitions of description length are computed on the same run.
+    definitions of description length are computed on the same run, and the loss of the model's own task;
+    ``curve`` says what training compute a loss is worth.
     """
 
     setting: Setting
@@ -59,9 +64,10 @@ class Question:
     audit: bool = False
     held_out: bool = False
     readings: bool = False
+    curve: ComputeCurve | None = None
 
     def __post_init__(self) -> None:
-        if self.setting == "mechanism" and self.target != "outputs":
+        if self.setting == "mechanism" and self.target == "activations":
             raise ExplanationError("the mechanism setting explains outputs: use --target outputs")
         if self.delta is not None and not 0 < self.delta < float("inf"):
             raise ExplanationError(f"delta must be a positive number, got {self.delta}")
@@ -88,6 +94,7 @@ class Evidence:
             x,
             self.outputs,
             self.question.seed,
+            self.question.delta,
         )
 
 
@@ -100,7 +107,7 @@ def gather(
     """Run the network over the data once, on the device where it is."""
     device = str(network.device)
     outputs = None
-    if question.target == "outputs":
+    if question.target != "activations":
         batches = stream(network, dataset, (), device=device, batch_size=batch_size)
         outputs = torch.cat([batch.outputs for batch in batches])
     if question.setting == "mechanism":
@@ -112,13 +119,25 @@ def gather(
 
 
 def weigh(
-    evidence: Evidence, specs: Sequence[str], command: str = "", progress: Progress | None = None
+    evidence: Evidence,
+    specs: Sequence[str],
+    command: str = "",
+    progress: Progress | None = None,
+    tallies: Tallies | None = None,
 ) -> list[Report]:
-    """Score each explanation (``KIND[:PATH][,key=value…]``) on the evidence; one report for each."""
+    """Score each explanation (``KIND[:PATH][,key=value…]``) on the evidence; one report for each.
+
+    With ``tallies`` the score goes on from them, and leaves them there when it is interrupted.
+    """
     from .heldout import held_out_checks
 
     subject = evidence.subject()
-    reports = [weigh_one(evidence, build(spec, subject), command, progress) for spec in specs]
+    places = [_Place(tallies, str(i)) if tallies else None for i in range(len(specs))]
+    with tallies.saved_at_the_end() if tallies else nullcontext():
+        reports = [
+            weigh_one(evidence, build(spec, subject), command, progress, place)
+            for spec, place in zip(specs, places, strict=True)
+        ]
     if not evidence.question.held_out:
         return reports
     return [
@@ -127,11 +146,45 @@ def weigh(
     ]
 
 
+def tally(
+    evidence: Evidence, specs: Sequence[str], tallies: Tallies, progress: Progress | None = None
+) -> None:
+    """Tally a shard of the data for each explanation, and leave the sums in the file of ``tallies``.
+
+    A student learns the data in order, so it has no shards: it is scored when shards are put together.
+    """
+    subject = evidence.subject()
+    with tallies.saved_at_the_end():
+        for i, spec in enumerate(specs):
+            explanation = build(spec, subject)
+            place = _Place(tallies, str(i))
+            if isinstance(explanation, Alternatives):
+                for way, one in enumerate(explanation.ways):
+                    _tallied(evidence, one, progress, place.way(way))
+            elif not isinstance(explanation, Student):
+                _tallied(evidence, explanation, progress, place)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the tallies of one explanation (or of one of its ways) are kept."""
+
+    tallies: Tallies
+    key: str
+
+    def way(self, index: int) -> _Place:
+        return _Place(self.tallies, f"{self.key}.{index}")
+
+
 def weigh_one(
-    evidence: Evidence, explanation: Any, command: str = "", progress: Progress | None = None
+    evidence: Evidence,
+    explanation: Any,
+    command: str = "",
+    progress: Progress | None = None,
+    place: _Place | None = None,
 ) -> Report:
     """Score one explanation object on the evidence."""
-    sent, score, checks = _score(evidence, explanation, progress)
+    sent, score = _score(evidence, explanation, progress, place)
     device = str(evidence.network.device) if evidence.network is not None else "cpu"
     record = ExplanationRecord(
         kind=sent.kind, name=explanation.name, digest=digest(sent), recipe=dict(sent.recipe())
@@ -141,7 +194,7 @@ def weigh_one(
         scope_of(evidence, getattr(sent, "donor", "zero")),
         record,
         environment(device, evidence.question.seed, command),
-        checks,
+        _checks(evidence, explanation, sent, score),
     )
     if not evidence.question.readings:
         return report
@@ -150,19 +203,45 @@ def weigh_one(
     return report.model_copy(update={"readings": readings_of(evidence, sent, score)})
 
 
-def _score(evidence: Evidence, explanation: Any, progress: Progress | None) -> tuple[Any, Score, Checks]:
-    """What is sent, its score and checks; of alternatives the shortest."""
+def _checks(evidence: Evidence, explanation: Any, sent: Any, score: Score) -> Checks:
+    """What delivery has shown; with an audit of activations, what the real bitstream shows."""
+    question = evidence.question
+    if not question.audit or (question.setting, question.target) != ("site", "activations"):
+        return {"decodes": True}
+    return audit_site(sent, site_problem(evidence), score)
+
+
+def _score(
+    evidence: Evidence, explanation: Any, progress: Progress | None, place: _Place | None
+) -> tuple[Any, Score]:
+    """What is sent, and its score; of alternatives the shortest."""
     if isinstance(explanation, Alternatives):
-        scores = [_score(evidence, way, progress)[1] for way in explanation.ways]
+        scores = [
+            _score(evidence, way, progress, place.way(i) if place else None)[1]
+            for i, way in enumerate(explanation.ways)
+        ]
         best = shortest_of(scores)
-        return explanation.ways[best], with_choice(scores[best], len(scores)), {"decodes": True}
+        return explanation.ways[best], with_choice(scores[best], len(scores))
+    if isinstance(explanation, Student):
+        named, problem = _named(progress, explanation.name), mechanism_problem(evidence)
+        return explanation, score_student(explanation, problem, evidence.question.seed, named)
+    tallied = _tallied(evidence, explanation, progress, place)
     if evidence.question.setting == "mechanism":
-        return explanation, _mechanism_score(evidence, explanation, progress), {"decodes": True}
-    problem = site_problem(evidence)
-    named = _named(progress, explanation.name)
-    score = score_site(explanation, problem, evidence.question.precision, progress=named)
-    audited = evidence.question.audit and problem.downstream is None
-    return explanation, score, audit_site(explanation, problem, score) if audited else {"decodes": True}
+        return explanation, mechanism_score(explanation, mechanism_problem(evidence), tallied)
+    return explanation, site_score(explanation, site_problem(evidence), tallied)
+
+
+def _tallied(
+    evidence: Evidence, explanation: Any, progress: Progress | None, place: _Place | None
+) -> Tallied[Any]:
+    """The pass over the data, from where its tallies stopped."""
+    named, precision = _named(progress, explanation.name), evidence.question.precision
+    course: Course[Any] = Course(progress=named)
+    if place is not None:
+        course = place.tallies.course(place.key, explanation, named)
+    if evidence.question.setting == "mechanism":
+        return tally_mechanism(explanation, mechanism_problem(evidence), precision, course=course)
+    return tally_site(explanation, site_problem(evidence), precision, course=course)
 
 
 def _target(evidence: Evidence) -> Target:
@@ -170,6 +249,10 @@ def _target(evidence: Evidence) -> Target:
     categorical = evidence.network is not None and evidence.network.output == "categorical"
     if question.target == "outputs" and categorical:
         return CategoricalTarget()
+    if question.target == "answers":
+        if not categorical:
+            raise ExplanationError("answers are what a classifier gives: use --target outputs")
+        return AnswerTarget()
     if question.delta is None:
         raise ExplanationError("this target is told on a grid: give its step (--delta)")
     return GridTarget(question.delta)
@@ -182,7 +265,7 @@ def site_problem(evidence: Evidence) -> SiteProblem:
     x = activations.values
     device = evidence.network.device if evidence.network is not None else x.device
     delta = question.delta if question.delta is not None else float(x.std()) / 16
-    downstream = _downstream(evidence) if question.target == "outputs" else None
+    downstream = None if question.target == "activations" else _downstream(evidence)
     return SiteProblem(x.to(device), _target(evidence), delta, activations.positions, downstream)
 
 
@@ -194,13 +277,6 @@ def mechanism_problem(evidence: Evidence) -> MechanismProblem:
     assert outputs is not None
     inputs = dataset.inputs.to(network.device)
     return MechanismProblem(inputs, outputs.to(network.device), _target(evidence))
-
-
-def _mechanism_score(evidence: Evidence, explanation: Any, progress: Progress | None) -> Score:
-    problem, named = mechanism_problem(evidence), _named(progress, explanation.name)
-    if isinstance(explanation, Student):
-        return score_student(explanation, problem, evidence.question.seed, named)
-    return score_mechanism(explanation, problem, evidence.question.precision, progress=named)
 
 
 def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
@@ -232,18 +308,16 @@ def scope_of(evidence: Evidence, donor: str) -> ScopeRecord:
     """What a report on this evidence is about."""
     question, network, dataset = evidence.question, evidence.network, evidence.dataset
     activations = evidence.activations
-    rows = len(activations.values) if activations is not None else len(dataset or ())
-    positions = activations.positions if activations is not None else 1
-    knows = {
-        ("site", "activations"): "nothing",
-        ("site", "outputs"): "the network after the site",
-        ("mechanism", "outputs"): "the inputs; nothing of the network",
-    }[question.setting, question.target]
+    if question.setting == "mechanism":
+        knows = "the inputs; nothing of the network"
+    else:
+        knows = "nothing" if question.target == "activations" else "the network after the site"
+    data, rows = _sizes(evidence)
     return ScopeRecord(
         model=network.name if network else "",
-        model_digest=network.digest if network else (activations.network if activations else ""),
+        model_digest=model_digest(evidence),
         dataset=dataset.name if dataset else (activations.site if activations else ""),
-        data_fingerprint=_fingerprint(evidence),
+        data_fingerprint=fingerprint(evidence),
         condition=dataset.scope.condition if dataset else "",
         distribution=dataset.scope.distribution if dataset else "",
         setting=question.setting,
@@ -252,10 +326,19 @@ def scope_of(evidence: Evidence, donor: str) -> ScopeRecord:
         delta=question.delta,
         donor=donor,
         receiver_knows=knows,
-        data=rows // positions,
+        data=data,
         rows=rows,
         unit=_unit(evidence),
     )
+
+
+def _sizes(evidence: Evidence) -> tuple[int, int]:
+    """How many data there are, and how many rows: samples, or positions that are told one by one."""
+    if evidence.activations is not None:
+        rows = len(evidence.activations.values)
+        return rows // evidence.activations.positions, rows
+    data, outputs = len(evidence.dataset or ()), evidence.outputs
+    return data, data if outputs is None else outputs[..., 0].numel()
 
 
 def _unit(evidence: Evidence) -> str:
@@ -264,30 +347,3 @@ def _unit(evidence: Evidence) -> str:
         by_position = network.output == "categorical" and evidence.question.setting == "mechanism"
         return "token" if evidence.question.setting == "site" or by_position else "sequence"
     return "sample"
-
-
-def _fingerprint(evidence: Evidence) -> str:
-    if evidence.dataset is not None:
-        return evidence.dataset.fingerprint
-    assert evidence.activations is not None
-    return hashlib.sha256(evidence.activations.values.contiguous().numpy().tobytes()).hexdigest()
-
-
-def digest(explanation: Any) -> str:
-    """SHA-256 over an explanation's recipe and the bytes of the tensors it would send."""
-    sha = hashlib.sha256(json.dumps(explanation.recipe(), sort_keys=True, default=str).encode())
-    for name, tensor in sorted(_tensors(explanation).items()):
-        sha.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()
-
-
-def _tensors(explanation: Any) -> Mapping[str, Tensor]:
-    if isinstance(explanation, Student):
-        return {}
-    if hasattr(explanation, "dictionary"):
-        dictionary = explanation.dictionary()
-        rows = {} if dictionary.rows is None else {"rows": dictionary.rows}
-        return {"bias": dictionary.bias, **rows}
-    first = slice(1) if explanation.open_ended else slice(None)
-    return {tensor.name: tensor.values[first] for tensor in explanation.parts().tensors}

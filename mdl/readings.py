@@ -22,10 +22,16 @@ READINGS = {
     "edges": ("edges", "non-zero weights that act on a sample: a count, no bits"),
     "parameters": ("parameters", "numbers in the parts in use: a count, no bits"),
     "parameter_bits": ("× precision", "those numbers at the run's precision, bits in all; no entropy coding"),
+    "loss": (
+        "loss",
+        "nats of the data's labels under the explanation: the model's own task, not its outputs",
+    ),
+    "loss_recovered": ("recovered", "(L_0 − L_E) / (L_0 − L_M); L_0: site at zero, or even odds (mechanism)"),
+    "compute_recovered": ("of compute", "C(L_E) / C(L_M) on a given curve of loss and training compute"),
 }
 """Readings that come with a score: how a column is headed, and what it says and leaves out.
 
-Per sample, but for ``parameters`` and ``parameter_bits``.
+Per sample, but for ``parameters``, ``parameter_bits``, and the last two, which are fractions.
 """
 
 KBIT = 1024
@@ -83,18 +89,6 @@ def apd_description_length(
 def uniform_code(targets: int, classes: int) -> float:
     """n · log2 K: labels told without any model (Voita & Titov 2020, arXiv 2003.12298, section 2)."""
     return targets * math.log2(classes)
-
-
-def equality_surprise(a: float, b: float) -> float:
-    """−log2 of the relative difference of two numbers: how surprising it is that they are so nearly equal.
-
-    A term of ARC's surprise accounting; a and b are compared relative to their mean.
-
-    >>> equality_surprise(1.0, 1.0 + 2**-10) > 9.9
-    True
-    """
-    difference = 2 * abs(a - b) / abs(a + b)
-    return -math.log2(difference) if difference else math.inf
 
 
 def plug_in_entropy(counts: Floats) -> float:

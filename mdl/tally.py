@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from .joint import Joint
 
 Ints = NDArray[np.int64]
-AnyTally = TypeVar("AnyTally", "Histogram", "Usage")
+
+
+class Adds(Protocol):
+    """Anything that adds up with its like."""
+
+    def __add__(self, other: Self) -> Self: ...
+
+
+AnyTally = TypeVar("AnyTally", bound=Adds)
 
 
 def _none() -> Ints:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import joint, mechanism_score, site, tally, target
+from . import answers, joint, mechanism_score, site, tally, target
 from .report import write_whole
 from .tally import Histogram, Ints, Usage
 from .tallying import Tallied, TallyError, check_choices
@@ -25,7 +25,7 @@ FORMAT = "assay.tally/1"
 
 KINDS: dict[str, type[Any]] = {
     name: kind
-    for module in (tally, joint, target, site, mechanism_score)
+    for module in (tally, joint, target, answers, site, mechanism_score)
     for name, kind in vars(module).items()
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind.__module__ == module.__name__
     if name.endswith("Tally") or kind in (Histogram, Usage, joint.Joint)

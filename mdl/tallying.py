@@ -100,7 +100,7 @@ def check_choices(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None
     for key in sorted({*found, *expected}):
         if found.get(key) != expected.get(key):
             raise TallyError(
-                f"tallies with another {key} do not add: got {_short(found.get(key))}, "
+                f"tallies that differ in {key} do not add: got {_short(found.get(key))}, "
                 f"expected {_short(expected.get(key))}"
             )
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from assay.cli.figures import amount
 from assay.mdl.report import load_report
 
 EXPLAIN = ["--explain", "network", "--explain", "lookup"]
@@ -150,9 +151,17 @@ def test_held_out_lengths_and_flips_are_told_and_recorded(run):
     assert ("would change its place under" in shown) == any(flips)
 
 
-def test_only_activations_are_held_out(run, tms):
-    made = json.loads(run(*tms, "--explain", "network", "--held-out", "--json").stdout)
-    assert made["checks"]["heldout"] == "only activations at a site are held out"
+def test_mechanisms_are_held_out_and_those_that_cannot_be_say_why(run, tms):
+    explain = [word for kind in ("network", "neurons", "lookup", "student") for word in ("--explain", kind)]
+    made = run(*tms, *explain, "--held-out")
+    assert made.exit_code == 0, made.output
+    checks = [r["checks"] for r in json.loads(run(*tms, *explain, "--held-out", "--json").stdout)]
+    for held, name in zip(checks[:2], ("whole network", "neurons"), strict=True):
+        assert held["heldout_rows"] == 32
+        assert held["heldout_frozen"] > 0
+        assert f"held out, {name}: {amount(held['heldout_frozen'])} bits" in made.stdout
+    assert checks[2]["heldout"] == "not possible: new data bring new parts"
+    assert checks[3]["heldout"].startswith("not needed: a student pays")
 
 
 def test_a_student_learns_the_outputs_and_sends_no_parts(run, tms):

@@ -2,20 +2,25 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from assay.explanations.two_numbers import Comparer, surprise
+from assay.mdl import Parts, one_part
 from assay.mdl.lengths import elias_delta, log2_binomial
+from assay.mdl.parts import send_parts
 from assay.mdl.readings import (
     KBIT,
     apd_description_length,
     break_even,
-    equality_surprise,
     mdl_sae_upper_bound,
     ordered_index_list,
     parameter_count_bits,
     uniform_code,
     unordered_index_set,
 )
+from assay.mdl.structure import uniform_subset_bits
+from assay.mdl.surprise import equality_surprise, outcome_surprise
 from assay.mdl.waterfilling import reverse_waterfilling, water_level
 
 L0, B, FEATURES, WIDTH = 65, 7, 25_000, 768  # GPT-2 small, arXiv 2410.11179
@@ -75,7 +80,16 @@ def test_acdc_greater_than_circuit():
     """68 of 32,000 edges; the count as a number of 0 … 32,000 takes 15 bits."""
     assert float(log2_binomial(32_000, 68)) == pytest.approx(697.4, abs=0.05)
     assert math.ceil(math.log2(32_001)) == 15
-    assert int(elias_delta(68 + 1)) == 11  # what our own masks pay for the count
+    assert int(elias_delta(68 + 1)) == 11  # what our own masks pay for the count, that being shorter
+
+
+def test_acdc_greater_than_circuit_as_a_part():
+    """68 of 32,000 edges under our own codes: the set, the count, log2 3 for which code of the count."""
+    edges = torch.zeros(160, 200, dtype=torch.bool)
+    edges.view(-1)[torch.randperm(32_000, generator=torch.Generator().manual_seed(0))[:68]] = True
+    sent = send_parts(Parts(0, (one_part("edges", edges.flatten(), 0),)), 8)
+    assert sent.total(np.zeros(0)) - sent.header == pytest.approx(697.4 + 11 + math.log2(3), abs=0.05)
+    assert uniform_subset_bits(32_000, 68) == pytest.approx(697.4 + 15, abs=0.1)
 
 
 def test_apd_description_length_of_one_sample():
@@ -105,21 +119,40 @@ def test_algzoo_m22_is_wrong_about_once_in_12500():
     assert 11_900 < 1 / float(wrong.double().mean()) < 13_030
 
 
+def m22() -> Comparer:
+    return Comparer(W_IH.numpy(), W_HH.numpy(), W_OH.numpy())
+
+
 def test_algzoo_m22_surprise_accounting():
-    """Where both neurons are on, the logit difference is c (x_2 − x_1), but for two near-equalities.
+    """14 for ten signs and four comparisons with 1; 4 for pieces without ties; 11.58 + 10.60 for those with.
 
-    The coefficients of x_1 (one for each sign of x_1) equal that of x_2 to 3.27e-4 and 6.46e-4. The 14 and
-    4 bits are those that the source states for the other terms.
+    Where both neurons are on, the logit difference is c (x_2 − x_1), but for 3.27e-4 and 6.46e-4 of c.
     """
-    reads = W_OH[0] - W_OH[1]
-    of_x2 = float(reads @ W_IH)
-    of_x1 = [-float(reads @ W_HH[:, neuron] * W_IH[neuron]) for neuron in (0, 1)]
-    relative = [abs(c - of_x2) / of_x2 for c in of_x1]
-    assert relative == pytest.approx([3.27e-4, 6.46e-4], rel=1e-3)
-    bits = [equality_surprise(c, of_x2) for c in of_x1]
-    assert [round(b, 2) for b in bits] == [11.58, 10.6]
-    assert 14 + 4 + sum(bits) == pytest.approx(40.18, abs=0.01)
+    account = surprise(m22())
+    bits = [step.bits for step in account.steps]
+    assert bits[:3] == [10, 4, 4]
+    assert sorted(round(b, 2) for b in bits[3:]) == [10.6, 11.58]
+    assert account.total == pytest.approx(40.18, abs=0.01)
+    relative = [abs(c.a + c.b) / c.b for c in m22().standardised().cones() if c.decides]
+    assert sorted(relative) == pytest.approx([3.27e-4, 6.46e-4], rel=1e-3)
 
 
-def test_equal_numbers_are_infinitely_surprising():
+def test_algzoo_m22_is_explained_exactly_so_outcomes_surprise_nobody():
+    """The pieces give the error rate; what four million pairs then do is as expected, to a bit or so."""
+    rate = m22().error_rate()
+    assert 11_900 < 1 / rate < 13_030
+    x = torch.randn(2**22, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    h = torch.relu(torch.relu(x[:, :1] * W_IH) @ W_HH.T + x[:, 1:] * W_IH)
+    wrong = int(((h @ W_OH.T).argmax(1) != x.argmin(1)).sum())
+    given = outcome_surprise(wrong, len(x), rate)
+    assert given < 4
+    assert surprise(m22(), given).total == pytest.approx(40.17 + given, abs=0.01)
+
+
+def test_a_network_that_compares_exactly_is_infinitely_surprising():
+    """AlgZoo's handcrafted model of two numbers: one piece, coefficients that cancel without rest."""
+    W = np.array([1.0, -1.0])
+    exact = Comparer(W, np.array([[-1.0, 1.0], [1.0, -1.0]]), np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    assert exact.error_rate() == 0
+    assert surprise(exact).total == math.inf
     assert equality_surprise(2.0, 2.0) == math.inf

@@ -120,7 +120,7 @@ def test_tallies_that_do_not_belong_together_are_refused(site):
     with pytest.raises(TallyError, match="chunk 0 of 32 was tallied twice"):
         first + first
     finer = tally_site(Neurons(5), site, precision=9, course=Course(Shard(1, 2)))
-    with pytest.raises(TallyError, match="another precision do not add: got"):
+    with pytest.raises(TallyError, match="that differ in precision do not add: got"):
         first + finer
     half = SiteProblem(site.x[:48], site.target, site.delta, 3)
     with pytest.raises(TallyError, match="of 32 chunks, the data have 16"):
