@@ -22,7 +22,7 @@ from assay.mdl import (
     with_choice,
 )
 from assay.mdl.answers import AnswerTarget
-from assay.mdl.audit import Checks, audit_site
+from assay.mdl.audit import Checks
 from assay.mdl.compute import ComputeCurve
 from assay.mdl.mechanism_score import mechanism_score, tally_mechanism
 from assay.mdl.report import ExplanationRecord, Report, ScopeRecord, environment, make_report
@@ -204,11 +204,12 @@ def weigh_one(
 
 
 def _checks(evidence: Evidence, explanation: Any, sent: Any, score: Score) -> Checks:
-    """What delivery has shown; with an audit of activations, what the real bitstream shows."""
-    question = evidence.question
-    if not question.audit or (question.setting, question.target) != ("site", "activations"):
+    """What delivery has shown; with an audit, what the real bitstream shows."""
+    if not evidence.question.audit:
         return {"decodes": True}
-    return audit_site(sent, site_problem(evidence), score)
+    from .sending import audited
+
+    return audited(evidence, sent, score, explanation.ways if isinstance(explanation, Alternatives) else ())
 
 
 def _score(
