@@ -9,7 +9,7 @@ from .attributions import Attributions
 from .baselines import planted_components, svd_components
 from .decomposed import Components
 from .gates import Gates
-from .importance import Always, Importance, Reads
+from .importance import Always, ByWeight, Importance, Reads
 from .oracle import Oracle
 from .runs import load_run
 from .stored import load_components, save_components
@@ -17,6 +17,7 @@ from .stored import load_components, save_components
 __all__ = [
     "Always",
     "Attributions",
+    "ByWeight",
     "Components",
     "Gates",
     "Importance",

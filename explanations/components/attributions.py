@@ -94,7 +94,7 @@ def _ablation(components: Components, x: Tensor) -> Tensor:
 def _activation(components: Components, x: Tensor) -> Tensor:
     """Squared length of what the component writes, over all weights."""
     total = _everything(components, x) * 0
-    for name, f in components.all_on(x).items():
+    for name, f in components.watched(x).items():
         owners = components.owners[name].to(total.device)
         for use in f.uses:
             written = torch.zeros(len(x), components.parts_count, use.writes.shape[1]).to(total)

@@ -15,7 +15,7 @@ from assay.models import Network
 from torch import Tensor
 
 from .importance import Always, Importance
-from .masked import Factors, masked
+from .masked import Factors, masked, weight_of
 
 
 class Components:
@@ -65,9 +65,11 @@ class Components:
         """The rule's verdict: Boolean [data, positions, parts]."""
         return self.importance.flags(self, x)
 
-    def all_on(self, x: Tensor) -> dict[str, Factors]:
-        """Run the network with every component on: each weight's factors, with their uses."""
+    def watched(self, x: Tensor) -> dict[str, Factors]:
+        """Run the network itself: each weight's factors, with what they read and their inner activations."""
         factors = self._factors(self.factors)
+        for name, f in factors.items():
+            f.target = weight_of(self.network, name)
         masked(self.network, factors)(x)
         return factors
 

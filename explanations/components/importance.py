@@ -24,7 +24,7 @@ class Importance(Protocol):
 
 
 class ByWeight:
-    """A rule that looks at one weight at a time, on the network with every component on.
+    """A rule that looks at one weight at a time, at what it reads in the network itself.
 
     A part with several rows (of higher rank, or over several weights) is needed where one of them is.
     """
@@ -37,7 +37,7 @@ class ByWeight:
         """Run the network once, ask for each weight, and join the rows of each part."""
         length = positions(components.network, x)
         needed = torch.zeros(len(x), length, components.parts_count, dtype=torch.bool, device=x.device)
-        for name, f in components.all_on(x).items():
+        for name, f in components.watched(x).items():
             on = self(name, f.inner, f.uses[0].read)
             on = on if on.ndim == 3 else on[:, None].expand(-1, length, -1)
             counts = torch.zeros(needed.shape, device=on.device)

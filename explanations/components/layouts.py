@@ -41,6 +41,7 @@ class Found:
     layout: str
     pairs: Mapping[str, tuple[Tensor, Tensor]]
     gates: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    biases: Mapping[str, Tensor] = field(default_factory=dict)
     rest: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -80,7 +81,8 @@ def _spd(layout: str, components: str, gates: str, tensors: Mapping[str, Tensor]
     _raise(faults, where, layout)
     pairs = {path: (half[reads], half[writes]) for path, half in halves.items()}
     _raise(_misshapen(pairs), where, layout)
-    return Found(layout, pairs, found_gates, rest)
+    biases = {f"{path}.bias": half["bias"] for path, half in halves.items() if "bias" in half}
+    return Found(layout, pairs, found_gates, biases, rest)
 
 
 def _apd(tensors: Mapping[str, Tensor], where: Path) -> Found:
@@ -110,7 +112,7 @@ def _apd(tensors: Mapping[str, Tensor], where: Path) -> Found:
     if not faults and len(counts := {half["A"].shape[:-2] for half in halves.values()}) > 1:
         faults.append(f"weights have different numbers of components: {sorted(map(tuple, counts))}")
     _raise(faults, where, "APD")
-    return Found("APD", {path: (half["A"], half["B"]) for path, half in halves.items()}, {}, rest)
+    return Found("APD", {path: (half["A"], half["B"]) for path, half in halves.items()}, {}, {}, rest)
 
 
 def _apd_path(path: str) -> str:

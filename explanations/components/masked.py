@@ -31,13 +31,18 @@ class Use:
 class Factors:
     """Components of one weight: L [C, rows], R [C, columns]; ``mask`` None means all of them.
 
-    With all of them on, each use of the weight is kept in ``uses``.
+    A network may use a weight more than once; ``only`` masks a single one of its uses. With all components
+    on, each use is kept in ``uses``; with ``target`` [rows, columns] the components look on while the weight
+    itself does the work.
     """
 
     L: Tensor
     R: Tensor
     mask: Tensor | None = None
     uses: list[Use] = field(default_factory=list)
+    only: int | None = None
+    seen: int = 0
+    target: Tensor | None = None
 
     @property
     def inner(self) -> Tensor:
@@ -46,21 +51,25 @@ class Factors:
 
     def forward(self, x: Tensor) -> Tensor:
         """x W for x [..., rows], by the inner activations x·L_c."""
-        return self._write(x, x @ self.L.T, self.R)
+        inner = x @ self.L.T
+        return self._write(x, inner, self.R, None if self.target is None else x @ self.target)
 
     def backward(self, x: Tensor) -> Tensor:
         """x Wᵀ for x [..., columns], by the inner activations x·R_c."""
-        return self._write(x, x @ self.R.T, self.L)
+        inner = x @ self.R.T
+        return self._write(x, inner, self.L, None if self.target is None else x @ self.target.T)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """The rows of W of these tokens; a component's inner activation is its entry of that row in L."""
-        return self._write(None, self.L.T[tokens], self.R)
+        whole = None if self.target is None else self.target[tokens]
+        return self._write(None, self.L.T[tokens], self.R, whole)
 
-    def _write(self, read: Tensor | None, inner: Tensor, writes: Tensor) -> Tensor:
+    def _write(self, read: Tensor | None, inner: Tensor, writes: Tensor, whole: Tensor | None) -> Tensor:
+        use, self.seen = self.seen, self.seen + 1
         if self.mask is None:
             self.uses.append(Use(read, inner, writes))
-            return inner @ writes
-        return (inner * self.mask) @ writes
+            return inner @ writes if whole is None else whole
+        return ((inner * self.mask) if self.only in (None, use) else inner) @ writes
 
     @property
     def weight(self) -> Tensor:
@@ -208,4 +217,4 @@ def _twin(module: nn.Module, path: str, factors: Mapping[str, Factors]) -> nn.Mo
 def clear(factors: Mapping[str, Factors]) -> None:
     """Forget masks and uses of the last run."""
     for f in factors.values():
-        f.mask, f.uses = None, []
+        f.mask, f.only, f.seen, f.uses = None, None, 0, []

@@ -47,6 +47,7 @@ def load_run(
     if instance:
         raise ExplanationError(f"{where}: instance={instance}, but SPD runs hold a single instance")
     _same_network(found, network, where)
+    network = _with_own(network, found.biases, where)
     factors = {f"{p}.weight": _oriented(network, p, V.T, U, where) for p, (V, U) in found.pairs.items()}
     return Components(network, factors, _gates(found, config), "SPD components", about)
 
@@ -78,7 +79,7 @@ def _of_apd(
     }
     instanced = next(iter(tensors.values())).ndim == 4
     tensors = at_instance({**tensors, **found.rest}, instanced, instance, where)
-    network = network.with_weights(_own_biases(found.rest, tensors, network))
+    network = _with_own(network, {_today(name): tensors[name] for name in found.rest}, where)
     factors, owners = {}, {}
     for path in found.pairs:
         reads, writes, owner = _by_rank(tensors[f"{path}.A"], tensors[f"{path}.B"])
@@ -98,23 +99,26 @@ def _by_rank(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (U[owner, :, rank] * size).to(A), (Vh[owner, rank] * size).to(A), owner
 
 
-def _own_biases(
-    rest: Mapping[str, Tensor], tensors: Mapping[str, Tensor], network: Network
-) -> dict[str, Tensor]:
-    """What the run does not decompose, as the run has it: biases may have been trained, too."""
+def _today(name: str) -> str:
+    """The network's name of what a run of APD does not decompose."""
     names = {"b_final": "linear2.bias", "bias1": "mlp_in.bias", "bias2": "mlp_out.bias"}
-    own = network.parameters()
-    found = {}
-    for name in rest:
-        stem, dot, end = name.rpartition(".")
-        known = f"{stem}{dot}{names.get(end, end)}"
-        if known not in own or own[known].shape != tensors[name].shape:
-            got = tuple(own[known].shape) if known in own else "nothing"
+    stem, dot, end = name.rpartition(".")
+    return f"{stem}{dot}{names.get(end, end)}"
+
+
+def _with_own(network: Network, own: Mapping[str, Tensor], where: Path) -> Network:
+    """The network with what the run kept beside its components: biases may have been trained, too."""
+    known = network.parameters()
+    for name, value in own.items():
+        if name not in known or known[name].shape != value.shape:
+            got = tuple(known[name].shape) if name in known else "none"
             raise ExplanationError(
-                f"{name} of the run is {tuple(tensors[name].shape)}, the network has {got}"
+                f"{where}: {name} of the run is {tuple(value.shape)}, {network.name!r} has {got}"
             )
-        found[known] = tensors[name]
-    return found
+    changed = {
+        name: value for name, value in own.items() if not torch.equal(value.to(known[name]), known[name])
+    }
+    return network.with_weights(changed) if changed else network
 
 
 def _oriented(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import torch
-from assay.explanations.components import Components
+from assay.explanations.components import ByWeight, Components
 from assay.models.programs import BigramMemory
 from torch import Tensor
 
 __all__ = ["fact_components"]
 
 
-class StrongestReader:
+class StrongestReader(ByWeight):
     """The one component that reads most is needed: a fact's own key reads 1, every other less."""
 
-    def __call__(self, weight: str, inner: Tensor) -> Tensor:
+    def __call__(self, weight: str, inner: Tensor, read: Tensor | None = None) -> Tensor:
         """Inner activations [..., C] to Boolean [..., C]."""
         return torch.nn.functional.one_hot(inner.argmax(-1), inner.shape[-1]).bool()
 
