@@ -85,14 +85,19 @@ class _Trial:
             self.bits(knobs)
         return min(self.cost, key=lambda knobs: (self.cost[knobs], knobs.precision, knobs.half_octaves))
 
-    def _bits(self, knobs: Knobs) -> float:
-        problem, kept = self.problem, self.excerpt.kept.cpu().numpy()
+    def channel(self, knobs: Knobs) -> Channel:
+        """The parts that fire, at given knobs."""
+        kept = self.excerpt.kept.cpu().numpy()
         inside = replace(knobs, octaves=tuple(knobs.octaves[i] for i in kept) if knobs.octaves else ())
         channel = self.channels.get(knobs.precision)
         if channel is None:
-            channel = Channel(self.excerpt, problem.delta, inside).to(problem.x.device)
+            channel = Channel(self.excerpt, self.problem.delta, inside).to(self.problem.x.device)
             self.channels[knobs.precision] = channel
-        channel = channel.stepped(inside.half_octaves, inside.octaves)
+        return channel.stepped(inside.half_octaves, inside.octaves)
+
+    def _bits(self, knobs: Knobs) -> float:
+        problem, channel = self.problem, self.channel(knobs)
+        kept = self.excerpt.kept.cpu().numpy()
         tally = tally_rows(channel, problem.x[self.rows], self.rows, problem.target, problem.downstream)
         counts = np.zeros(self.excerpt.parts, dtype=np.int64)
         counts[kept] = tally.usage.counts
@@ -127,7 +132,8 @@ def calibrate(
     found = trial.best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
     if even:
         return found
-    return _allocate(found, magnitudes(trial.excerpt, problem.delta), trial.bits)
+    classes = magnitudes(trial.excerpt, problem.delta), vaguenesses(trial, found)
+    return min((_allocate(found, each, trial.bits) for each in classes), key=trial.bits)
 
 
 def magnitudes(excerpt: _Excerpt, delta: float) -> Ints:
@@ -139,7 +145,31 @@ def magnitudes(excerpt: _Excerpt, delta: float) -> Ints:
     rows = excerpt.dictionary().rows
     norm = torch.ones(parts) if rows is None else rows.detach().double().norm(dim=1).cpu()
     count = torch.bincount(code.part.cpu(), minlength=parts)
-    octave = np.floor(np.log2(np.maximum((size * norm / count.clamp_min(1) / delta).numpy(), 2.0**-8)))
+    return _octaves(excerpt, size * norm / count.clamp_min(1) / delta, count)
+
+
+def vaguenesses(trial: _Trial, even: Knobs) -> Ints:
+    """The class of every part: octaves of what is left along it where it fires (RMS); −1 if silent.
+
+    A coefficient that is off by many steps anyway can be told coarsely, however large it is.
+    """
+    channel, x = trial.channel(even), trial.problem.x[trial.rows]
+    code = channel.rounded(trial.excerpt.code(x))
+    residual = channel.residual(x, code).double()
+    if channel.rows is None:
+        along = residual[code.row, code.part]
+    else:
+        rows = torch.nn.functional.normalize(channel.rows.double(), dim=1)
+        along = torch.einsum("ij,ij->i", residual[code.row], rows[code.part])
+    parts = len(trial.excerpt.kept)
+    energy = torch.zeros(parts, dtype=torch.float64).index_add_(0, code.part.cpu(), along.square().cpu())
+    count = torch.bincount(code.part.cpu(), minlength=parts)
+    return _octaves(trial.excerpt, (energy / count.clamp_min(1)).sqrt(), count)
+
+
+def _octaves(excerpt: _Excerpt, size: Tensor, count: Tensor) -> Ints:
+    """Classes of parts that fire, by the octave of their size; those that do not are −1."""
+    octave = np.floor(np.log2(np.maximum(size.numpy(), 2.0**-8)))
     classes = np.full(excerpt.parts, -1, dtype=np.int64)
     fires = (count > 0).numpy()
     classes[excerpt.kept.cpu().numpy()[fires]] = np.unique(octave[fires], return_inverse=True)[1]

@@ -72,14 +72,14 @@ def numeric_ways(
 ) -> Iterator[SlicePrices]:
     """Slices [slices, entries] of integers written out, or as a mask and what it keeps.
 
-    Zeros that came of rounding seldom have a structure: levels are looked for where ``thorough``, and where
-    they are not spread evenly.
+    Levels of masks are looked for where ``thorough``; in zeros that came of rounding, which seldom have a
+    structure, where they are not spread evenly besides.
     """
     exists = _existing(frame, flat.shape)
     if given is None:
         yield from _written(flat, exists, known)
     else:
-        yield from _masked(flat, given, given, known, price_mask(given, frame))
+        yield from _masked(flat, given, given, known, price_mask(given, frame, flat=not thorough))
     if (flat[exists if given is None else given] == 0).any():
         keep = flat != 0
         even = not thorough or looks_even(keep, frame)
