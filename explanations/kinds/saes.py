@@ -11,7 +11,8 @@ from assay.explanations.errors import ExplanationError
 from assay.explanations.sae.folding import nested, rescaled, sparser
 from assay.explanations.sae.formats.detect import load_sae, load_transcoders
 from assay.explanations.sae.mechanism import SAECoefficients, SAEMechanism
-from assay.explanations.sae.shipped import SAES, shipped_sae
+from assay.explanations.sae.meta import MetaCoefficients, MetaMechanism
+from assay.explanations.sae.shipped import METAS, SAES, shipped_sae
 from assay.explanations.sae.site import SAESite
 from assay.explanations.sae.transcoders import Transcoder, TranscoderCoefficients, TranscoderMechanism
 from assay.explanations.sae.weights import SAE
@@ -23,17 +24,23 @@ def sae(spec: Spec, subject: Subject) -> Any:
     """An SAE from any tool's file, or the name of a shipped one.
 
     ``k`` and ``threshold`` make it sparser, ``width`` takes a prefix of a Matryoshka SAE, ``scale`` is the
-    constant that its inputs were multiplied by.
+    constant that its inputs were multiplied by, ``meta`` an SAE on its decoder rows to tell these through.
     """
-    spec.only("site", "told", "k", "threshold", "width", "scale")
+    spec.only("site", "told", "k", "threshold", "width", "scale", "meta")
     path = spec.needs_path("a SAELens folder, another tool's file of an SAE, or the name of a shipped SAE")
-    found = _changed(spec, shipped_sae(path) if path in SAES else load_sae(path))
+    found = _changed(spec, _named(path))
     if subject.setting == "mechanism":
         return _sae_mechanism(spec, subject, found)
+    if "meta" in spec.options:
+        raise ExplanationError(f"{spec.text!r}: parts are told by parts (meta=…) in --setting mechanism")
     width = subject.activations().shape[1]
     if found.d_in != width:
         raise ExplanationError(f"{spec.text!r}: the SAE reads {found.d_in} coordinates, the site has {width}")
     return _sae_site(spec, subject, found)
+
+
+def _named(path: str) -> SAE:
+    return shipped_sae(path) if path in (*SAES, *METAS) else load_sae(path)
 
 
 def _changed(spec: Spec, found: SAE) -> SAE:
@@ -70,6 +77,10 @@ def _sae_mechanism(spec: Spec, subject: Subject, sae: SAE) -> Any:
         "encoder": lambda: SAEMechanism(sae, subject.model()),
         "coefficients": lambda: SAECoefficients(sae, subject.model(), subject.inputs()),
     }
+    if "meta" in spec.options:
+        meta = _named(spec.options["meta"])
+        ways["meta encoder"] = lambda: MetaMechanism(sae, meta, subject.model())
+        ways["meta coefficients"] = lambda: MetaCoefficients(sae, meta, subject.model(), subject.inputs())
     return _choice(spec, f"SAE {sae.width}", ways)
 
 

@@ -4,6 +4,7 @@ from .folding import gated, nested, rescaled, sparser, unit_rows
 from .formats.detect import load_any, load_sae, load_transcoders
 from .formats.saelens import load_saelens, save_saelens
 from .mechanism import SAECoefficients, SAEMechanism, weights_behind
+from .meta import MetaCoefficients, MetaMechanism
 from .pursuit import Pursuit
 from .router import Router
 from .site import SAESite
@@ -13,6 +14,8 @@ from .weights import SAE
 
 __all__ = [
     "SAE",
+    "MetaCoefficients",
+    "MetaMechanism",
     "Pursuit",
     "Router",
     "SAECoefficients",

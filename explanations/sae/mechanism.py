@@ -108,9 +108,14 @@ class SAECoefficients:
     def predict_from(self, restored: Mapping[str, Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
         """Run what comes after the site on the decoded features."""
         device, dtype = self.network.device, self.network.dtype
-        W_dec, b_dec = (restored[name].to(device, dtype) for name in ("sae.W_dec", "sae.b_dec"))
+        rows = self._rows(restored)
+        W_dec, b_dec = (rows[name].to(device, dtype) for name in ("sae.W_dec", "sae.b_dec"))
         told = coefficients.to(W_dec) @ W_dec + b_dec[0]
         return self._rebuilt(restored).patched(x, {self.sae.site: lambda a: told.reshape(a.shape)})
+
+    def _rows(self, restored: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What arrived, decoder rows among it."""
+        return restored
 
     def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
         """With coefficients at full precision where active."""
