@@ -35,6 +35,8 @@ def checkpoint(path: Path, step: int | None = None) -> Path:
                 path, f"step={step} chooses among the checkpoints of a folder; this is a file"
             )
         return path
+    if not path.is_dir():
+        raise UnreadableFile(path, "there is no such file or folder")
     found = {
         int(match[1]): file
         for file in sorted(path.iterdir())
