@@ -38,9 +38,9 @@ class EdgeCircuit:
         self._rebuilt = Rebuilt(network)
 
     def parts(self) -> Parts:
-        """All weights as one part, with their masks."""
-        own = self.network.parameters().items()
-        return Parts(1, tuple(one_part(n, value, 0, self.masks.get(n)) for n, value in own))
+        """All weights as one part, with the masks of those that are pruned."""
+        own, pruned = self.network.parameters(), {n: m for n, m in self.masks.items() if not bool(m.all())}
+        return Parts(1, tuple(one_part(n, value, 0, pruned.get(n)) for n, value in own.items()))
 
     def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Always."""

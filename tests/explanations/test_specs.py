@@ -128,7 +128,7 @@ def test_what_cannot_be_built_at_a_site_is_refused(text, message, at_site):
         ("pca", "pca plays in --setting site, not in mechanism"),
         ("circuit,keep=0", r"keep must be in \(0, 1\], got 0"),
         ("circuit,keep=2", r"keep must be in \(0, 1\], got 2"),
-        ("circuit,method=guess", "method 'guess' is not magnitude or attribution"),
+        ("circuit,method=guess", "method 'guess' is not magnitude, attribution"),
         ("components", "expected components:PATH, or from=svd or from=truth"),
         ("components,from=truth", "no planted components"),
         ("components,from=svd,weights=nothing", "no weight matrix nothing"),
