@@ -5,7 +5,9 @@ import pytest
 import torch
 from assay.explanations import Evidence, Question, weigh
 from assay.explanations.heldout import held_out_checks
+from assay.explanations.registry import KINDS
 from assay.explanations.robustness import Variation, marked, variations
+from assay.mdl import Code, Dictionary
 from assay.models import Activations
 
 SPECS = ["neurons", "pca", "lookup"]
@@ -63,3 +65,41 @@ def test_reports_say_why_a_lookup_table_is_not_held_out(evidence):
     assert checks["lookup"]["heldout"] == "not possible: new data bring new parts"
     assert checks["pca"]["heldout_rows"] == 300
     assert "heldout_frozen" not in checks["lookup"]
+
+
+class Resampled:
+    """A basis whose donor decides how far its values are off."""
+
+    kind = "donated"
+    donors = ("zero", "mean", "resample")
+    open_ended = False
+
+    def __init__(self, donor: str) -> None:
+        self.name = self.donor = donor
+        self.off = {"zero": 0.0, "mean": 0.3, "resample": 40.0}[donor]
+
+    def dictionary(self) -> Dictionary:
+        return Dictionary(torch.eye(3), torch.zeros(3))
+
+    def code(self, x: torch.Tensor) -> Code:
+        return Code.dense(x + self.off)
+
+    def recipe(self) -> dict[str, object]:
+        return {"donor": self.donor}
+
+
+def test_donors_are_varied_where_a_kind_has_them(evidence, monkeypatch):
+    monkeypatch.setitem(KINDS, "donated", lambda spec, subject: Resampled(spec.options.get("donor", "mean")))
+    specs = ["donated,name=a", "neurons"]
+    reports = weigh(evidence, specs)
+    varied = {v.choice: v for v in variations(evidence, specs, reports)}
+    assert {"donor zero", "donor resample"} <= set(varied)
+    assert "donor mean" not in varied
+    as_is = varied[""].totals
+    (zero,) = weigh(evidence, ["donated,donor=zero"])
+    assert varied["donor zero"].totals == (zero.ledger.total_per_sample, as_is[1])
+    assert varied["donor resample"].totals[0] > max(as_is)
+    checks = marked(reports, list(varied.values()))[0].checks
+    assert "donor zero" in checks["choices_tried"]
+    flips = varied["donor resample"].places[0] != varied[""].places[0]
+    assert ("donor resample" in checks["place_changes_under"]) == flips
