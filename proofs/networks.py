@@ -27,7 +27,8 @@ class ClaimNetworks:
         self.base = base
         self.given = given
         self.loaded: dict[str, Network] = {}
-        self.lowered: dict[str, Graph | UnsupportedError] = {}
+        # by the network itself: equal weights do not make equal networks
+        self.lowered: dict[Network, Graph | UnsupportedError] = {}
 
     def faults(self, claim: Claim) -> list[Fault]:
         """Load what a claim needs; what cannot be loaded, or does not fit."""
@@ -67,12 +68,12 @@ class ClaimNetworks:
         found, reasons = {}, []
         for name in claim.networks:
             network = self.network(claim, name)
-            if network.digest not in self.lowered:
+            if network not in self.lowered:
                 try:
-                    self.lowered[network.digest] = lower(network.module, network.in_shape)
+                    self.lowered[network] = lower(network.module, network.in_shape)
                 except UnsupportedError as error:
-                    self.lowered[network.digest] = error
-            graph = self.lowered[network.digest]
+                    self.lowered[network] = error
+            graph = self.lowered[network]
             if isinstance(graph, Graph):
                 site = self.site(claim, name)
                 found[name] = graph.up_to(site) if site else graph

@@ -6,10 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from assay.models import Network
 from assay.proofs import InputError, verify
+from assay.proofs.claims import claim
 from assay.proofs.vnnlib import parse_property
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 PROPERTY = """
 ; unsafe if Y_0 is the largest
@@ -74,6 +77,18 @@ def test_a_property_of_an_onnx_network_is_decided(tmp_path):
         (outcome,) = verify([asked], networks={"f": network})
         assert outcome.status == status
         assert outcome.verdict.certificate is not None
+
+
+def test_networks_of_equal_weights_are_not_taken_for_one_another():
+    weights = torch.tensor([[1.0]])
+    layers = [nn.Sequential(nn.Linear(1, 1, bias=False), act) for act in (nn.ReLU(), nn.LeakyReLU(0.5))]
+    for module in layers:
+        module[0].weight.data = weights.clone()
+    f, g = (Network(n, m, "regression", "real", (1,)) for n, m in zip("fg", layers, strict=True))
+    assert f.digest == g.digest
+    same = claim("f(x)[0] == g(x)[0]", {"x": "real -1..1"}, semantics="real")
+    (outcome,) = verify([same], networks={"f": f, "g": g})
+    assert outcome.status == "refuted"
 
 
 def test_numbers_of_a_property_are_exact():
