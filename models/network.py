@@ -65,8 +65,12 @@ class Network:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over the sorted (name, dtype, shape, bytes) of the state dict, on any device."""
-        sha = hashlib.sha256()
+        """SHA-256 (hex) over the sorted (name, dtype, shape, bytes) of the state dict, on any device.
+
+        Before these goes what a module says in ``beside_weights`` of settings that its weights do not show;
+        modules that exact arithmetic can follow say nothing, since certificates name their weights alone.
+        """
+        sha = hashlib.sha256(str(getattr(self.module, "beside_weights", "")).encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             sha.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
             sha.update(tensor_bytes(tensor))

@@ -107,7 +107,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.beside_weights = config, config.unseen
         self.embed, self.hook_embed = Embed(config), HookPoint()
         if config.positions != "rotary":
             self.pos_embed, self.hook_pos_embed = PosEmbed(config), HookPoint()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 __all__ = ["Activation", "Normalization", "Positions", "TransformerConfig"]
@@ -14,6 +14,12 @@ Activation = Literal[
 ]
 Normalization = Literal["LN", "LNPre", "RMS", "RMSPre"]
 Positions = Literal["standard", "shortformer", "rotary"]
+
+UNSEEN = (
+    "act_fn", "eps", "causal", "positions", "parallel", "attn_scale", "attn_scale_by_layer", "attn_softcap",
+    "logits_softcap", "window", "local_layers", "rotary_dim", "rotary_base", "rotary_base_local",
+    "rotary_adjacent_pairs", "rotary_factor", "rotary_low_freq", "rotary_high_freq", "rotary_original_ctx",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,13 @@ class TransformerConfig:
             ),
         }
         return problems + [problem for problem, is_so in wrong.items() if is_so]
+
+    @property
+    def unseen(self) -> str:
+        """Settings that names and shapes of the weights do not show, where they are not the usual ones."""
+        kept = {name: value for name, value in asdict(self).items() if name in UNSEEN}
+        usual = {f.name: f.default for f in fields(self)}
+        return "".join(f"{name}={value!r};" for name, value in kept.items() if value != usual[name])
 
     @property
     def width_out(self) -> int:

@@ -6,6 +6,7 @@ well: ``blocks.3.hook_resid_pre`` and ``blocks.3.hook_resid_post``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from .hugging_face_configs import Unsupported
 
 __all__ = ["CausalLM", "read_wrapped"]
+
+INCIDENTAL = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache"}
 
 
 class Tap(HookPoint):
@@ -48,13 +51,20 @@ class CausalLM(nn.Module):
 
     def __init__(self, model: nn.Module, layers: nn.ModuleList) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.beside_weights = model, _settings(model)
         self.blocks = nn.ModuleList(Stream(layer) for layer in layers)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run the model without its cache."""
         logits: Tensor = self.model(input_ids=tokens, use_cache=False).logits
         return logits
+
+
+def _settings(model: nn.Module) -> str:
+    """The configuration, without where it lay and what wrote it."""
+    config: Any = model.config
+    settings = {name: value for name, value in config.to_dict().items() if name not in INCIDENTAL}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def read_wrapped(folder: Path, unsupported: Unsupported) -> Network:

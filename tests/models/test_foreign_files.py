@@ -145,6 +145,20 @@ def test_rotations_that_the_buffers_contradict_are_refused(tmp_path):
         load(str(tmp_path / "net.pt"))
 
 
+def test_networks_of_equal_weights_and_other_settings_have_other_digests(tmp_path):
+    digests = {
+        load(written(tmp_path, module(), TOLD | change)).digest
+        for change in (
+            {},
+            {"act_fn": "gelu"},
+            {"eps": 1e-6},
+            {"attention_dir": "bidirectional"},
+            {"eps": 1e-5},
+        )
+    }
+    assert len(digests) == 4
+
+
 def test_other_state_dicts_and_folders_are_refused(tmp_path):
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "net.pt")
     with pytest.raises(UnreadableFile, match=r"holds fc.weight .*TransformerLens"):

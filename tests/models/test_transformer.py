@@ -79,8 +79,17 @@ def test_it_computes_what_the_formulas_say(change):
     assert np.allclose(module(tokens).numpy(), expected, atol=1e-10)
 
 
-def test_fused_training_kernels_compute_the_same():
-    module = random_transformer(CONFIG)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"positions": "rotary", "n_key_value_heads": 1, "d_head": 4, "attn_scale": 3.0, "qk_norm": True},
+        {"local_layers": (1,), "window": 2, "attn_softcap": 4.0, "normalization": "RMS", "gated_mlp": True},
+        {"positions": "shortformer", "parallel": True, "attn_scale_by_layer": True, "causal": False},
+    ],
+)
+def test_fused_training_kernels_compute_the_same(change):
+    module = random_transformer(replace(CONFIG, **change))
     tokens = torch.randint(20, (4, 7), generator=torch.Generator().manual_seed(3))
     plain = module(tokens)
     module.fuse(True)
@@ -117,3 +126,5 @@ def test_impossible_configurations_are_refused():
         replace(CONFIG, act_fn="tanh")
     with pytest.raises(ValueError, match="d_mlp is 0"):
         replace(CONFIG, d_mlp=0)
+    with pytest.raises(ValueError, match=r"n_key_value_heads is 2, .*; rotary_dim is 5, .*; window is 0"):
+        replace(CONFIG, n_key_value_heads=2, positions="rotary", local_layers=(0,))
