@@ -62,7 +62,9 @@ class Lookup:
                 "use fewer data (--limit), or `answers` for the list of the outputs"
             )
         self.network, self.name, self.entries = network, name, len(inputs)
-        self._entry = {_key(row): i for i, row in enumerate(inputs)}
+        self._entry: dict[bytes, int] = {}  # equal data share the first entry
+        for i, row in enumerate(inputs):
+            self._entry.setdefault(_key(row), i)
         self._rebuilt = Rebuilt(network)
 
     def parts(self) -> Parts:
