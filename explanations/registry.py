@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from .errors import ExplanationError
-from .kinds import baselines, bases, circuits, components, saes
+from .kinds import baselines, bases, circuits, components, polytopes, rules, saes
 from .specs import Spec
 from .subject import Builder, Subject
 
@@ -26,9 +26,11 @@ KINDS: dict[str, Builder] = {
     "student": baselines.student,
     "circuit": circuits.circuit,
     "components": components.components,
+    "polytopes": polytopes.polytopes,
+    "rule": rules.rule,
 }
 SITE_ONLY = {"pca", "rotation"}
-MECHANISM_ONLY = {"network", "answers", "student", "circuit", "components", "transcoder"}
+MECHANISM_ONLY = {"network", "answers", "student", "circuit", "components", "transcoder", "rule"}
 
 
 def build(text: str, subject: Subject) -> Any:

@@ -25,7 +25,7 @@ class Spec:
         >>> Spec.parse("pca,k=8,name=top 8").options["k"]
         '8'
         """
-        head, *pairs = text.split(",")
+        head, *pairs = _fields(text)
         kind, _, path = head.partition(":")
         if not kind:
             raise ExplanationError(f"explanation {text!r}: expected KIND[:PATH][,key=value…]")
@@ -45,7 +45,7 @@ class Spec:
 
     def _with(self, chosen: Mapping[str, str]) -> Spec:
         options = {**self.options, **chosen}
-        head = self.text.partition(",")[0]
+        head = _fields(self.text)[0]
         text = ",".join([head, *(f"{key}={value}" for key, value in options.items())])
         return Spec(text, self.kind, self.path, options)
 
@@ -80,3 +80,17 @@ class Spec:
             return kind(self.options[key])
         except ValueError as error:
             raise ExplanationError(f"{self.text!r}: {key}={self.options[key]!r} is not {what}") from error
+
+
+def _fields(text: str) -> list[str]:
+    """What commas divide, but for those inside brackets, which belong to a rule such as ``max(a, b)``."""
+    if text.count("(") != text.count(")"):
+        return text.split(",")
+    fields, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            fields.append("")
+        else:
+            fields[-1] += letter
+    return fields
