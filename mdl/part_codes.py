@@ -75,12 +75,14 @@ def numeric_ways(
     Levels of masks are looked for where ``thorough``; in zeros that came of rounding, which seldom have a
     structure, where they are not spread evenly besides.
     """
-    exists = _existing(frame, flat.shape)
     if given is None:
+        exists = None if frame.exists is None else frame.exists.reshape(-1)
         yield from _written(flat, exists, known)
+        zeros = (flat if exists is None else flat[:, exists]) == 0
     else:
         yield from _masked(flat, given, given, known, price_mask(given, frame, flat=not thorough))
-    if (flat[exists if given is None else given] == 0).any():
+        zeros = flat[given] == 0
+    if zeros.any():
         keep = flat != 0
         even = not thorough or looks_even(keep, frame)
         yield from _masked(flat, keep, None, known, price_mask(keep, frame, flat=even))
@@ -99,15 +101,12 @@ def boolean_way(flat: Bools, frame: Frame) -> SlicePrices:
     )
 
 
-def _existing(frame: Frame, shape: tuple[int, ...]) -> Bools:
-    """Which entries [slices, entries] exist."""
-    exists = np.ones(shape[1], dtype=bool) if frame.exists is None else frame.exists.reshape(-1)
-    return np.broadcast_to(exists, shape)
-
-
-def _written(flat: Ints, exists: Bools, known: Range) -> Iterator[SlicePrices]:
-    for code, bits in _coded(flat, exists, known):
-        yield SlicePrices(code.name, code.header, bits, exists.sum(1), Written(code))
+def _written(flat: Ints, exists: Bools | None, known: Range) -> Iterator[SlicePrices]:
+    """All entries, or those of each slice that exist."""
+    keep = np.broadcast_to(True if exists is None else exists, flat.shape)
+    numbers = np.full(len(flat), flat.shape[1] if exists is None else int(exists.sum()))
+    for code, bits in _coded(flat, keep, known):
+        yield SlicePrices(code.name, code.header, bits, numbers, Written(code))
 
 
 def _masked(

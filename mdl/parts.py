@@ -111,8 +111,8 @@ def send_parts(parts: Parts, precision: int, thorough: bool = True) -> SentParts
 
 def restored(tensor: PartTensor, grid: Grid) -> Tensor:
     """What the receiver makes of a grid: the shape, kind and device of the tensor are known to it."""
-    told = grid.integers[:1] if grid.integers.strides[0] == 0 else grid.integers
-    integers = torch.tensor(told).reshape(len(told), *tensor.values.shape[1:]).to(tensor.values.device)
+    told = grid.integers[:1].copy() if grid.integers.strides[0] == 0 else grid.integers
+    integers = torch.from_numpy(told).reshape(len(told), *tensor.values.shape[1:]).to(tensor.values.device)
     values = integers.bool() if tensor.is_structure else integers.double() * 2.0**grid.exponent
     return values.expand(tensor.values.shape)
 

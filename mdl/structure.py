@@ -142,6 +142,8 @@ def _with_union(plain: MaskPrice, array: Bools, exists: Bools | None) -> Iterato
 def looks_even(mask: Bools, frame: Frame) -> bool:
     """Whether the counts of a mask along each axis spread as those of random sets do, by χ²."""
     array = frame.spread(mask)
+    if array.ndim == 2:
+        return True  # of one axis there is one level
     groups, size = len(array), array[0].size if len(array) else 0
     density = array.reshape(groups, -1).mean(1) if size else np.zeros(groups)
     for axis in range(1, array.ndim if size and 0 < density.mean() < 1 else 1):
