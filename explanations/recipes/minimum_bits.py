@@ -26,7 +26,7 @@ from .hard_concrete import is_open, open_probability, sample
 
 Level = Literal["weights", "nodes", "edges"]
 LEVELS: dict[Level, Any] = {"weights": GatedWeights, "nodes": GatedUnits, "edges": GatedEdges}
-SIZES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0, 1.1, 1.3)
+SIZES = (0.02, 0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1.0)
 SCORED_DATA = 256
 CALIBRATION_DATA = 64
 PRECISIONS = (3, 4, 5, 6, 7, 8, 10, 12)

@@ -142,19 +142,19 @@ def test_shut_gates_are_what_the_circuit_leaves_out(gated, transformer, tokens):
 
 def shortest(explanation, problem: MechanismProblem, n_data: int) -> float:
     """L(N) at the best precision."""
-    return min(score_mechanism(explanation, problem, p).law(n_data) for p in (3, 6))
+    return min(score_mechanism(explanation, problem, p).law(n_data) for p in (3, 4, 6))
 
 
 @pytest.mark.slow
 def test_minimum_bits_beats_magnitude_on_max_of_4():
-    network, N = zoo.load("max-of-4"), 1000
+    network, N = zoo.load("max-of-4"), 10_000
     data, test = zoo.data("max-of-4", 2000, 0), zoo.data("max-of-4", 64, 1)
     recipe = MinimumBitsRecipe(steps=400, batch=256)
     found = minimum_bits(network, data.inputs, network(data.inputs), N, None, recipe)
     assert isinstance(found, EdgeCircuit)
     problem = MechanismProblem(test.inputs, network(test.inputs), CategoricalTarget())
-    rivals = [shortest(prune_by_magnitude(network, keep), problem, N) for keep in (0.2, 0.5)]
-    assert shortest(found, problem, N) < 0.9 * min(rivals)
+    rivals = [shortest(prune_by_magnitude(network, keep), problem, N) for keep in (0.4, 0.8, 0.9, 1.0)]
+    assert shortest(found, problem, N) < 0.85 * min(rivals)
 
 
 def test_minimum_bits_at_other_levels(mlp, reals):
