@@ -1,6 +1,6 @@
 """Loss against training compute of the zoo's ``digits``: runs of its recipe at several lengths.
 
-    python -m assay.benchmarks.compute_curve > benchmarks/results/digits-compute.csv
+    python benchmarks/compute_curve.py > benchmarks/results/digits-compute.csv
 
 Each length has its own learning-rate schedule, so that each point is what that much compute buys. Compute is
 6 FLOP for each weight and image (forward and backward); loss is the cross-entropy of the held-out images in

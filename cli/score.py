@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def score(
         assert tallies is not None
         tally_shard(screen, evidence, explain, tallies)
         return
-    with screen.progress() as progress:
+    with screen.progress() as progress, tallies.saved_when_cut_short() if tallies else nullcontext():
         from assay.explanations.weighing import weigh
 
         reports = weigh(evidence, explain, command_line(ctx), progress, tallies)
@@ -114,7 +115,6 @@ def tally_shard(screen: Display, evidence: Evidence, explain: tuple[str, ...], t
 
     with screen.progress() as progress:
         tally(evidence, explain, tallies, progress)
-    tallies.save()
     screen.line(f"wrote {tallies.path}")
 
 

@@ -104,12 +104,15 @@ class Tallies:
         self._due = after + max(self.every, SHARE * (after - before))
 
     @contextmanager
-    def saved_at_the_end(self) -> Iterator[None]:
-        """Write what there is, however the work ends: also when it is interrupted."""
+    def saved_when_cut_short(self) -> Iterator[None]:
+        """Write what there is where the work is interrupted or fails; bad input leaves nothing behind."""
         try:
             yield
-        finally:
+        except ValueError:
+            raise
+        except BaseException:
             self.save()
+            raise
 
     def drop(self) -> None:
         """Remove the file: the report is there."""

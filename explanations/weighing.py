@@ -49,10 +49,10 @@ class Question:
     """What is asked of every explanation: the setting, the site, the target and its grid.
 
     ``precision`` is the number of bits of each number of a part, or "auto" for the two-part optimum. With
-    ``audit`` the real bitstream is written, read back and measured; with ``held_out`` the
-    second half of activations is also told under what was fitted to the first; with ``readings`` other
-    definitions of description length are computed on the same run, and the loss of the model's own task;
-    ``curve`` says what training compute a loss is worth.
+    ``audit`` the real bitstream is written, read back and measured; with ``held_out`` the second half of
+    the data is also told under what was fitted to the first; with ``readings`` other definitions of
+    description length are computed on the same run, and the loss of the model's own task; ``curve`` says what
+    training compute a loss is worth.
     """
 
     setting: Setting
@@ -133,7 +133,7 @@ def weigh(
 
     subject = evidence.subject()
     places = [_Place(tallies, str(i)) if tallies else None for i in range(len(specs))]
-    with tallies.saved_at_the_end() if tallies else nullcontext():
+    with tallies.saved_when_cut_short() if tallies else nullcontext():
         reports = [
             weigh_one(evidence, build(spec, subject), command, progress, place)
             for spec, place in zip(specs, places, strict=True)
@@ -154,7 +154,7 @@ def tally(
     A student learns the data in order, so it has no shards: it is scored when shards are put together.
     """
     subject = evidence.subject()
-    with tallies.saved_at_the_end():
+    with tallies.saved_when_cut_short():
         for i, spec in enumerate(specs):
             explanation = build(spec, subject)
             place = _Place(tallies, str(i))
@@ -163,6 +163,7 @@ def tally(
                     _tallied(evidence, one, progress, place.way(way))
             elif not isinstance(explanation, Student):
                 _tallied(evidence, explanation, progress, place)
+    tallies.save()
 
 
 @dataclass(frozen=True)
