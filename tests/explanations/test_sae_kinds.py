@@ -23,6 +23,7 @@ from assay.explanations.subject import Subject
 from assay.mdl import GridTarget, SiteProblem, score_mechanism, score_site
 from assay.mdl.audit import audit_site
 from assay.mdl.mechanism_score import MechanismProblem
+from assay.mdl.site import Channel, Knobs
 from assay.mdl.target import CategoricalTarget
 from assay.models import UnreadableFile
 
@@ -224,12 +225,15 @@ def test_the_scale_of_a_row_is_paid(how, more):
     assert torch.allclose(told(site, x).float(), made.reconstruct(x), atol=1e-4)
     code = site.code(x)
     assert int((code.part == 30).sum()) == 200
-    problem = SiteProblem(x, GridTarget(0.1), 0.1)
-    score = score_site(site, problem)
-    checks = audit_site(site, problem, score)
-    assert abs(checks["bitstream_excess"]) < 0.02
-    free = score_site(SAESite(sae("topk")), problem)
-    assert score.ledger.section("values") > free.ledger.section("values")
+    channel = Channel(site, 0.1, Knobs(12, -8))
+    sent = channel.integers(x)
+    assert int((sent.part == 30).sum()) == 200
+    assert all(int((sent.part == 30 + i).sum()) > 190 for i in range(more))
+    assert torch.allclose(channel.predict(sent).float(), made.reconstruct(x), atol=0.1)
+    without = sent.keep(sent.part < 30)
+    assert not torch.allclose(channel.predict(without).float(), made.reconstruct(x), atol=0.3)
+    score = score_site(site, SiteProblem(x, GridTarget(0.1), 0.1))
+    assert audit_site(site, SiteProblem(x, GridTarget(0.1), 0.1), score)["decodes"]
 
 
 def test_without_a_bias_the_scale_is_in_the_coefficients_alone():
