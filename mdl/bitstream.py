@@ -59,7 +59,8 @@ class SiteMessage:
     """All integers of a message about a site: what :func:`encode` writes and :func:`decode` reads.
 
     ``delta`` and ``step`` are the grids of the activations and of the coefficients. ``octaves`` [parts]: how
-    often the step of each part is doubled, if any is. ``corrects`` is the target that ``restored`` holds.
+    often the step of each part is doubled, if any is. ``outputs`` is the target, None for the activations
+    themselves; ``restored`` holds it.
     """
 
     delta: float
@@ -69,8 +70,13 @@ class SiteMessage:
     code: Code
     grids: tuple[Grid, ...]
     octaves: Ints | None
-    corrects: Target
+    outputs: Target | None
     restored: Tensor
+
+    @property
+    def corrects(self) -> Target:
+        """The target that ``restored`` holds."""
+        return self.outputs or GridTarget(self.delta)
 
     @property
     def width(self) -> int:
@@ -144,7 +150,7 @@ def decode(data: bytes, predict: Predict | None = None, most_cells: int = MOST_C
 def framing_bits(told: SiteMessage) -> float:
     """Bits that no line of the ledger holds: sizes, the two grids, flags, and the end of the coder."""
     sizes = float(elias_delta(np.array([told.code.rows, told.width, told.code.parts]) + 1).sum())
-    return sizes + 2 * 64 + 2 + target_bits(told.corrects) + CODER_BITS
+    return sizes + 2 * 64 + 2 + target_bits(told.outputs) + CODER_BITS
 
 
 def _protocol(
@@ -171,14 +177,14 @@ def _protocol(
 
 def _corrected(
     wire: Wire, told: Telling | None, predicted: Tensor, predict: Predict | None, delta: float
-) -> tuple[Target, Tensor]:
-    """What is corrected, activations or outputs, and the target as it is restored."""
+) -> tuple[Target | None, Tensor]:
+    """The target where it is outputs (None for activations), and it as it is restored."""
     outputs = None if told is None else told.outputs
     target = target_told(wire, None if outputs is None else outputs.target, told is not None)
     if target is None:
         on_grid = GridTarget(delta)
         given = None if told is None else wanted(on_grid, predicted, told.x, 0)
-        return on_grid, correction(wire, on_grid, predicted, given)
+        return None, correction(wire, on_grid, predicted, given)
     if predict is None:
         raise BitstreamError("this stream is about outputs: it needs the network after the site")
     made = predict(predicted)
