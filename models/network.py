@@ -64,13 +64,20 @@ class Network:
         self.module.eval().requires_grad_(False)
 
     @cached_property
-    def digest(self) -> str:
+    def weights_digest(self) -> str:
         """SHA-256 (hex) over the sorted (name, dtype, shape, bytes) of the state dict, on any device.
 
-        Before these goes what a module says in ``beside_weights`` of settings that its weights do not show;
-        modules that exact arithmetic can follow say nothing, since certificates name their weights alone.
+        Certificates name networks by it, beside their operations.
         """
-        sha = hashlib.sha256(str(getattr(self.module, "beside_weights", "")).encode())
+        return self._hashed("")
+
+    @cached_property
+    def digest(self) -> str:
+        """The same, after what a module says in ``beside_weights`` of what its weights do not show."""
+        return self._hashed(str(getattr(self.module, "beside_weights", "")))
+
+    def _hashed(self, first: str) -> str:
+        sha = hashlib.sha256(first.encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             sha.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
             sha.update(tensor_bytes(tensor))

@@ -269,9 +269,9 @@ def _checked(
     task: _Task, obligation: Obligation, verdict: str, evidence: object
 ) -> tuple[certificates.Judgement, Certificate | None]:
     """Write a certificate and its weights, and have both judged."""
-    digests = {name: network.digest for name, network in task.networks.items()}
+    digests = {name: network.weights_digest for name, network in task.networks.items()}
     for network in task.networks.values():
-        certificates.write_weights(network.digest, network.module.state_dict(), task.folder)
+        certificates.write_weights(network.weights_digest, network.module.state_dict(), task.folder)
     data = certificates.document(obligation, digests, verdict, evidence)
     path = task.folder / certificates.file_name(task.claim, data["seal"])
     bits = certificates.write(data, path)

@@ -6,6 +6,7 @@ Needs the extra ``onnx``.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from pathlib import Path
@@ -142,7 +143,10 @@ class _Graph:
 
     def _module(self, output: int) -> nn.Module:
         chain = self.sources == [(k,) for k in range(len(self.modules))] and output == len(self.modules)
-        return nn.Sequential(*self.modules) if chain else Dataflow(self.modules, self.sources, output)
+        module = nn.Sequential(*self.modules) if chain else Dataflow(self.modules, self.sources, output)
+        graph = self.model.graph.SerializeToString(deterministic=True)
+        object.__setattr__(module, "beside_weights", hashlib.sha256(graph).hexdigest())
+        return module
 
     def visit(self, node: Any) -> None:
         """Add what one node does."""

@@ -176,3 +176,12 @@ def test_a_file_that_is_not_onnx_is_refused(tmp_path):
     (tmp_path / "n.onnx").write_bytes(b"\x08\x07nothing")
     with pytest.raises(UnreadableFile, match="not a whole ONNX file"):
         load("n.onnx", base=tmp_path)
+
+
+def test_equal_weights_under_other_operators_are_another_network(tmp_path):
+    for op in ("Relu", "LeakyRelu"):
+        nodes = [node("MatMul", ["x", "W"], ["h"]), node(op, ["h"], ["y"])]
+        write(tmp_path / f"{op}.onnx", nodes, {"W": normal(3, 4)}, [1, 3])
+    one, other = (load(f"{op}.onnx", base=tmp_path) for op in ("Relu", "LeakyRelu"))
+    assert one.weights_digest == other.weights_digest
+    assert one.digest != other.digest
