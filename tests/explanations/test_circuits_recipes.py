@@ -148,7 +148,7 @@ def shortest(explanation, problem: MechanismProblem, n_data: int) -> float:
 @pytest.mark.slow
 def test_minimum_bits_beats_magnitude_on_max_of_4():
     network, N = zoo.load("max-of-4"), 10_000
-    data, test = zoo.data("max-of-4", 2000, 0), zoo.data("max-of-4", 64, 1)
+    data, test = zoo.data("max-of-4", 2000, 0), zoo.data("max-of-4", 256, 1)
     recipe = MinimumBitsRecipe(steps=400, batch=256)
     found = minimum_bits(network, data.inputs, network(data.inputs), N, None, recipe)
     assert isinstance(found, EdgeCircuit)
