@@ -31,17 +31,14 @@ class Use:
 class Factors:
     """Components of one weight: L [C, rows], R [C, columns]; ``mask`` None means all of them.
 
-    A network may use a weight more than once; ``only`` masks a single one of its uses. With all components
-    on, each use is kept in ``uses``; with ``target`` [rows, columns] the components look on while the weight
-    itself does the work.
+    With all components on, each use of the weight is kept in ``uses``; with ``target`` [rows, columns] the
+    components look on while the weight itself does the work.
     """
 
     L: Tensor
     R: Tensor
     mask: Tensor | None = None
     uses: list[Use] = field(default_factory=list)
-    only: int | None = None
-    seen: int = 0
     target: Tensor | None = None
 
     @property
@@ -65,11 +62,10 @@ class Factors:
         return self._write(None, self.L.T[tokens], self.R, whole)
 
     def _write(self, read: Tensor | None, inner: Tensor, writes: Tensor, whole: Tensor | None) -> Tensor:
-        use, self.seen = self.seen, self.seen + 1
         if self.mask is None:
             self.uses.append(Use(read, inner, writes))
             return inner @ writes if whole is None else whole
-        return ((inner * self.mask) if self.only in (None, use) else inner) @ writes
+        return (inner * self.mask) @ writes
 
     @property
     def weight(self) -> Tensor:
@@ -217,4 +213,4 @@ def _twin(module: nn.Module, path: str, factors: Mapping[str, Factors]) -> nn.Mo
 def clear(factors: Mapping[str, Factors]) -> None:
     """Forget masks and uses of the last run."""
     for f in factors.values():
-        f.mask, f.only, f.seen, f.uses = None, None, 0, []
+        f.mask, f.uses = None, []

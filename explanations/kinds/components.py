@@ -76,8 +76,8 @@ def _from_files(spec: Spec, path: Path, network: Network) -> Components:
 def _rule(spec: Spec, subject: Subject, made: Components) -> Importance:
     """The rule that was asked for; by default the file's own, and attributions for APD."""
     own = made.importance
-    from_apd = made.about.get("from") == "APD"
-    match spec.options.get("active", "attributions" if from_apd else None):
+    undecided = made.about.get("from") == "APD" and isinstance(own, Always)
+    match spec.options.get("active", "attributions" if undecided else None):
         case None | "gates" if isinstance(own, Gates):
             given = spec.number("threshold")
             return own if given is None else replace(own, threshold=given)

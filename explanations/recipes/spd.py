@@ -8,12 +8,14 @@ masks g + (1 − g) u with u uniform; importance minimality Σ g^p.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 import torch
 from assay.explanations.components import Components, Gates
 from assay.explanations.components.masked import Factors, clear, masked
+from assay.explanations.errors import ExplanationError
 from assay.models import Network
 from assay.models.zoo import AdamW, Progress, minimise
 from torch import Tensor, nn
@@ -63,16 +65,19 @@ class _Decomposition(nn.Module):
         self.R = nn.ParameterList([nn.Parameter(R) for _, R in pairs])
         self.gates = nn.ModuleList([_Gate(len(L), recipe.gate_hidden, generator) for L, _ in pairs])
         self.step, self.generator = 0, generator
+        self._factors = {n: Factors(L, R) for n, L, R in zip(weights, self.L, self.R, strict=True)}
+        self._masked = masked(network, self._factors)
 
     def factors(self) -> dict[str, Factors]:
-        """The components as they stand."""
-        return {n: Factors(L, R) for n, L, R in zip(self.names, self.L, self.R, strict=True)}
+        """The components as they stand, in the masked network."""
+        for f, L, R in zip(self._factors.values(), self.L, self.R, strict=True):
+            f.L, f.R = L, R
+        clear(self._factors)
+        return self._factors
 
-    def loss(self, x: Tensor) -> Tensor:
-        """All three losses on inputs x."""
-        recipe = self.recipe
-        factors = self.factors()
-        network = masked(self.network, factors)
+    def forward(self, x: Tensor, uniform: Sequence[Tensor] = ()) -> Tensor:
+        """All three losses on inputs x, under masks from ``uniform`` numbers or from numbers of its own."""
+        recipe, factors, network = self.recipe, self.factors(), self._masked
         with torch.no_grad():
             truth = self.network(x)
         network(x)
@@ -81,22 +86,37 @@ class _Decomposition(nn.Module):
             t.numel() for t in self.targets.values()
         )
         clear(factors)
-        for f, g in zip(factors.values(), raw, strict=True):
+        for f, g, u in zip(factors.values(), raw, uniform or self.uniform(raw), strict=True):
             lower = _lower_leaky(g)
-            # Drawn on the CPU from the recipe's seed: a recipe gives the same run beside any other program.
-            drawn = torch.rand(lower.shape, generator=self.generator).to(lower)
-            f.mask = lower + (1 - lower) * drawn
+            f.mask = lower + (1 - lower) * u
         recon = _divergence(network(x), truth, self.network.output)
         minimal = sum((_upper_leaky(g) ** self._p()).sum(-1).mean() for g in raw)
         self.step += 1
         total = recipe.faithfulness * faithful + recipe.reconstruction * recon
         return total + recipe.importance * minimal
 
+    def uniform(self, like: Sequence[Tensor]) -> list[Tensor]:
+        """Numbers for the masks, drawn on the CPU: a seed gives the same run beside any other program."""
+        return [torch.rand(g.shape, generator=self.generator).to(g) for g in like]
+
     def _importances(self, factors: Mapping[str, Factors]) -> list[Tensor]:
         raw = []
         for gate, f in zip(self.gates, factors.values(), strict=True):
             raw.append(gate(f.inner.detach()))
         return raw
+
+    def components(self, name: str) -> Components:
+        """The components with their gates, apart from this module."""
+        factors = {
+            n: (L.detach().clone(), R.detach().clone())
+            for n, L, R in zip(self.names, self.L, self.R, strict=True)
+        }
+        gates = {
+            n: {key: value.detach().clone() for key, value in gate.state_dict().items()}
+            for n, gate in zip(self.names, self.gates, strict=True)
+        }
+        about = {"from": "spd", "recipe": asdict(self.recipe)}
+        return Components(self.network, factors, Gates(gates, self.recipe.threshold), name, about)
 
     def _p(self) -> float:
         done = min(1.0, self.step / self.recipe.steps)
@@ -147,13 +167,60 @@ def decompose(
     """Decompose the named weights on inputs that ``draw`` supplies; gives components with their gates."""
     model = _Decomposition(network, weights, recipe)
     schedule = AdamW(recipe.steps, recipe.lr, "cosine", warmup=100, clip=1.0)
-    minimise(model, lambda: model.loss(draw()), schedule, progress)
-    factors = {
-        n: (L.detach().clone(), R.detach().clone()) for n, L, R in zip(weights, model.L, model.R, strict=True)
-    }
-    gates = {
-        n: {key: value.detach().clone() for key, value in gate.state_dict().items()}
-        for n, gate in zip(weights, model.gates, strict=True)
-    }
-    about = {"from": "spd", "recipe": asdict(recipe)}
-    return Components(network, factors, Gates(gates, recipe.threshold), name, about)
+    minimise(model, lambda: model(draw()), schedule, progress)
+    return model.components(name)
+
+
+def decompose_several(
+    network: Network,
+    weights: tuple[str, ...],
+    draw: Callable[[torch.Generator], Tensor],
+    recipes: Sequence[SPDRecipe],
+    progress: Progress | None = None,
+) -> list[Components]:
+    """Runs that differ by their seeds alone, side by side: small ones cost little more than one.
+
+    Each run has its own start, data (``draw`` from a generator of its seed, always of one shape) and masks,
+    and takes the steps that it would take alone, but that gradients are not clipped.
+    """
+    if len({replace(recipe, seed=0) for recipe in recipes}) != 1:
+        raise ExplanationError("runs side by side differ by their seeds alone; these recipes differ by more")
+    runs = _SideBySide([_Decomposition(network, weights, recipe) for recipe in recipes])
+    generators = [torch.Generator().manual_seed(recipe.seed) for recipe in recipes]
+
+    def loss() -> Tensor:
+        return cast(Tensor, runs(torch.stack([draw(generator) for generator in generators])))
+
+    minimise(runs, loss, AdamW(recipes[0].steps, recipes[0].lr, "cosine", warmup=100), progress)
+    return [run.components(f"SPD components, seed {run.recipe.seed}") for run in runs.apart()]
+
+
+class _SideBySide(nn.Module):
+    """Parameters [runs, …] of several decompositions, and the sum of their losses."""
+
+    def __init__(self, runs: Sequence[_Decomposition]) -> None:
+        super().__init__()
+        self._runs = tuple(runs)  # in a tuple, so that their own parameters are not trained as well
+        stacked, _ = torch.func.stack_module_state(list(runs))
+        self._names = tuple(stacked)
+        self.stacked = nn.ParameterList(stacked.values())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs [runs, data, …] to the sum of the losses."""
+        first = self._runs[0]
+        shapes = [torch.empty(x.shape[1], first.recipe.C)] * len(first.names)
+        drawn = [torch.stack(u) for u in zip(*(run.uniform(shapes) for run in self._runs), strict=True)]
+
+        def one(own: dict[str, Tensor], x: Tensor, u: list[Tensor]) -> Tensor:
+            return cast(Tensor, torch.func.functional_call(first, own, (x, u)))
+
+        losses: Tensor = torch.vmap(one)(dict(zip(self._names, self.stacked, strict=True)), x, drawn)
+        return losses.sum()
+
+    def apart(self) -> tuple[_Decomposition, ...]:
+        """The runs with the parameters that they have come to."""
+        with torch.no_grad():
+            for index, run in enumerate(self._runs):
+                for name, parameter in run.named_parameters():
+                    parameter.copy_(self.stacked[self._names.index(name)][index])
+        return self._runs
