@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from .parts import SentParts, send_parts
 from .score import BLOCKS, Precision, Progress, Score, faithfulness, support_rates, support_shares
 from .support import shortest_support
 from .tally import Histogram, Usage
-from .tallying import Choices, Course, Tallied, whole
+from .tallying import Choices, Course, Plan, Tallied, whole
 from .target import CorrectionTally, Target
 
 CHUNK = 64  # data in one canonical pass
@@ -179,8 +180,9 @@ def score_mechanism(
     part; it and the step of coefficients are chosen on the first data where they are free.
     """
     course: Course[MechanismTally] = Course(progress=progress)
-    tallied = tally_mechanism(explanation, problem, precision, calibrate_data, chunk, course)
-    return mechanism_score(explanation, problem, tallied)
+    start, plan = _begun(explanation, problem, precision, calibrate_data, chunk, course)
+    sending = _sending(explanation, problem, start.choices, chunk)
+    return _score(sending, course.run(start, plan, sending.tally).per_block())
 
 
 def tally_mechanism(
@@ -196,8 +198,7 @@ def tally_mechanism(
     Every shard chooses precision and step on the same first data, so all choose alike.
     """
     course = course or Course()
-    plan = list(data_chunks(problem.data, chunk))
-    start = course.begin(len(plan), lambda: _choose(explanation, problem, precision, calibrate_data, chunk))
+    start, plan = _begun(explanation, problem, precision, calibrate_data, chunk, course)
     return course.run(start, plan, _sending(explanation, problem, start.choices, chunk).tally)
 
 
@@ -206,6 +207,20 @@ def mechanism_score(
 ) -> Score:
     """The score of tallies that cover the data; raises ``TallyError`` where chunks are missing."""
     return _score(_sending(explanation, problem, tallied.choices, CHUNK), tallied.per_block())
+
+
+def _begun(
+    explanation: MechanismExplanation,
+    problem: MechanismProblem,
+    precision: Precision,
+    calibrate_data: int,
+    chunk: int,
+    course: Course[MechanismTally],
+) -> tuple[Tallied[MechanismTally], Plan]:
+    """What is tallied already, with the choices, and the chunks there are."""
+    plan = list(data_chunks(problem.data, chunk))
+    choices = functools.partial(_choose, explanation, problem, precision, calibrate_data, chunk)
+    return course.begin(len(plan), choices), plan
 
 
 def _sending(

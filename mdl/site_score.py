@@ -64,8 +64,9 @@ def score_site(
     the total, and recorded in the score. Units: bits; one row is one sample.
     """
     course: Course[SiteTally] = Course(progress=progress)
-    tallied = tally_site(explanation, problem, precision, calibrate_rows, course)
-    return site_score(explanation, problem, tallied)
+    channels = _Channels(explanation, problem)
+    tallied = _tally(channels, precision, calibrate_rows, course)
+    return _site_score(channels.of(tallied.choices), tallied.per_block())
 
 
 def tally_site(
@@ -79,13 +80,44 @@ def tally_site(
 
     Every shard chooses the steps on the same first rows, so all choose alike.
     """
-    course = course or Course()
+    return _tally(_Channels(explanation, problem), precision, calibrate_rows, course or Course())
+
+
+def site_score(explanation: SiteExplanation, problem: SiteProblem, tallied: Tallied[SiteTally]) -> Score:
+    """The score of tallies that cover the data; raises ``TallyError`` where chunks are missing."""
+    return _site_score(_Channels(explanation, problem).of(tallied.choices), tallied.per_block())
+
+
+class _Channels:
+    """Channels of one explanation: a large dictionary is put on its grid once for all that ask."""
+
+    def __init__(self, explanation: SiteExplanation, problem: SiteProblem) -> None:
+        self.explanation, self.problem = explanation, problem
+        self._made: dict[Knobs, Channel] = {}
+
+    def at(self, knobs: Knobs) -> Channel:
+        """The channel with these steps."""
+        if knobs not in self._made:
+            channel = Channel(self.explanation, self.problem.delta, knobs)
+            self._made[knobs] = channel.to(self.problem.x.device)
+        return self._made[knobs]
+
+    def of(self, choices: Choices) -> Channel:
+        """The channel with the steps that were chosen."""
+        octaves = choices["octaves"]
+        assert isinstance(octaves, list)
+        return self.at(Knobs(whole(choices, "precision"), whole(choices, "half_octaves"), tuple(octaves)))
+
+
+def _tally(
+    channels: _Channels, precision: Precision, calibrate_rows: int, course: Course[SiteTally]
+) -> Tallied[SiteTally]:
+    explanation, problem = channels.explanation, channels.problem
     plan = list(chunks(len(problem.x), problem.positions, BLOCKS))
 
     def choose() -> Choices:
         knobs = calibrate(explanation, problem, precision, calibrate_rows)
-        channel = Channel(explanation, problem.delta, knobs).to(problem.x.device)
-        pairs = _together(channel, problem, calibrate_rows).pairs
+        pairs = _together(channels.at(knobs), problem, calibrate_rows).pairs
         return {
             "precision": knobs.precision,
             "half_octaves": knobs.half_octaves,
@@ -94,25 +126,13 @@ def tally_site(
         }
 
     start = course.begin(len(plan), choose)
-    channel = _channel(explanation, problem, start.choices)
+    channel = channels.of(start.choices)
     together = Together(problem.positions, bool(start.choices["pairs"]))
 
     def tally(rows: slice) -> SiteTally:
         return tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream, together)
 
     return course.run(start, plan, tally)
-
-
-def site_score(explanation: SiteExplanation, problem: SiteProblem, tallied: Tallied[SiteTally]) -> Score:
-    """The score of tallies that cover the data; raises ``TallyError`` where chunks are missing."""
-    return _site_score(_channel(explanation, problem, tallied.choices), tallied.per_block())
-
-
-def _channel(explanation: SiteExplanation, problem: SiteProblem, choices: Choices) -> Channel:
-    octaves = choices["octaves"]
-    assert isinstance(octaves, list)
-    knobs = Knobs(whole(choices, "precision"), whole(choices, "half_octaves"), tuple(octaves))
-    return Channel(explanation, problem.delta, knobs).to(problem.x.device)
 
 
 def _together(channel: Channel, problem: SiteProblem, rows: int) -> Together:
