@@ -15,9 +15,10 @@ from assay.mdl.container import HEADER, SITE, note_bits, packed
 from assay.mdl.grid import quantise
 from assay.mdl.site import Channel, Knobs, tally_rows
 from assay.mdl.site_score import _site_lines
-from assay.mdl.streams import FLATTEST, STEEPEST, Discretised, Range, Raw, candidates
+from assay.mdl.streams import FLATTEST, STEEPEST, Adaptive, Discretised, Range, Raw, candidates
 from assay.mdl.support import shortest_support
-from assay.mdl.transmit import FAMILIES, stream, stream_code
+from assay.mdl.tally import Histogram
+from assay.mdl.transmit import FAMILIES, scrambled, stream, stream_code
 from assay.mdl.twin import Twin
 from assay.mdl.wire import BitstreamError, Receiver, Sender
 from hypothesis import HealthCheck, given, settings
@@ -217,6 +218,21 @@ def test_integers_of_a_range_wider_than_the_coder_travel_in_digits(size):
     stream(sender, symbols, 5, code)
     assert np.array_equal(stream(Receiver(sender.words()), None, 5, code), symbols)
     assert sender.bits == pytest.approx(5 * math.log2(size), rel=0.01)
+
+
+def test_an_order_is_an_order():
+    for count in (0, 1, 2, 17, 1000):
+        assert sorted(scrambled(count).tolist()) == list(range(count))
+    assert scrambled(8).tolist() == [0, 2, 1, 5, 4, 3, 6, 7]
+
+
+def test_data_that_drift_are_as_long_as_stated_too():
+    symbols = np.repeat(np.arange(60), 40)
+    code = Adaptive(Range(0, 59))
+    sender = Sender()
+    stream(sender, symbols, symbols.size, code)
+    assert np.array_equal(stream(Receiver(sender.words()), None, symbols.size, code), symbols)
+    assert sender.bits == pytest.approx(code.bits(Histogram.of(symbols)), rel=0.002)
 
 
 def test_a_table_over_more_integers_than_any_sender_would_use_is_refused():
