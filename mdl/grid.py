@@ -22,15 +22,23 @@ def quantise(values: Tensor, step: float) -> Tensor:
 
     Raises :class:`GridError` for NaN, infinities, and magnitudes that float64 cannot hold exactly.
     """
+    return scaled(values, step).round_().long()
+
+
+def scaled(values: Tensor, step: float) -> Tensor:
+    """values / step in float64, all of which have a place on the grid."""
     if not step > 0:
         raise GridError(f"a step must be positive, got {step}")
-    scaled = values.double() / step
-    if not bool(torch.isfinite(scaled).all()):
-        bad = int((~torch.isfinite(scaled)).sum())
-        raise GridError(f"{bad} of {scaled.numel()} numbers are NaN or infinite; the grid holds finite ones")
-    if scaled.numel() and float(scaled.abs().max()) >= EXACT:
-        raise GridError(f"step {step:g} is too fine for numbers up to {float(values.abs().max()):g}")
-    return scaled.round().long()
+    steps = values.double() / step
+    if not steps.numel():
+        return steps
+    low, high = steps.aminmax()  # NaN if any is
+    if -EXACT < float(low) <= float(high) < EXACT:
+        return steps
+    if not bool(torch.isfinite(steps).all()):
+        bad = int((~torch.isfinite(steps)).sum())
+        raise GridError(f"{bad} of {steps.numel()} numbers are NaN or infinite; the grid holds finite ones")
+    raise GridError(f"step {step:g} is too fine for numbers up to {float(values.abs().max()):g}")
 
 
 def restore(integers: Tensor, step: float) -> Tensor:

@@ -15,6 +15,7 @@ from .structure import Bools, Frame, MaskPrice, Structure, looks_even, price_mas
 from .tally import Histogram, Ints
 
 SHORT_RANGE = 2**17
+CACHED = 2**18  # entries that are counted at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,13 +141,24 @@ def _few(flat: Ints, known: Range) -> bool:
 
 def _counted(flat: Ints, keep: Bools, known: Range) -> tuple[Histogram, Price]:
     """Bits per slice from counts [slices, symbols]: one pass over the entries for all codes."""
-    cell = flat - known.lo + np.arange(len(flat))[:, None] * known.size
-    counts = np.bincount(cell.ravel() if keep.all() else cell[keep], minlength=len(flat) * known.size)
-    counts = counts.reshape(len(flat), known.size)
+    every, size = bool(keep.all()), max(1, CACHED // max(flat.shape[1], 1))
+    counts = np.concatenate(
+        [
+            _counts(flat[first : first + size], None if every else keep[first : first + size], known)
+            for first in range(0, len(flat), size)
+        ]
+    )
     total = counts.sum(0)
     seen = total.nonzero()[0]
     compact = counts[:, seen].astype(np.float64)
     return Histogram(seen + known.lo, total[seen]), lambda code: compact @ code.prices(seen + known.lo)
+
+
+def _counts(flat: Ints, keep: Bools | None, known: Range) -> Ints:
+    """How often each slice holds each symbol [slices, symbols]."""
+    cell = flat - known.lo + np.arange(len(flat))[:, None] * known.size
+    counts = np.bincount(cell.ravel() if keep is None else cell[keep], minlength=len(flat) * known.size)
+    return counts.reshape(len(flat), known.size)
 
 
 def _gathered(flat: Ints, keep: Bools, known: Range) -> tuple[Histogram, Price]:

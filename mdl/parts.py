@@ -21,6 +21,8 @@ from .part_codes import SlicePrices, boolean_way, known_range, numeric_ways, ste
 from .part_tensors import PartError, Parts, PartTensor, Reference
 from .tally import Ints
 
+CACHED = 2**18  # entries that are worked on at a time
+
 
 @dataclass(frozen=True, eq=False)
 class PartWay:
@@ -134,13 +136,23 @@ def _on_grid(tensor: PartTensor, precision: int) -> Grid:
     if tensor.alike:
         values, mask = values[:1], None if mask is None else mask[:1]
     exponent = 0 if tensor.is_structure else step_exponent(values, precision)
-    integers = values.long() if tensor.is_structure else (values.double() * 2.0**-exponent).round().long()
+    integers = values.long() if tensor.is_structure else _rounded(values, exponent)
     if mask is not None:
         integers = integers * mask
     flat = integers.reshape(len(values), math.prod(values.shape[1:])).cpu().numpy()
     if tensor.alike:
         flat = np.broadcast_to(flat, (len(tensor.values), flat.shape[1]))
     return Grid(tensor.name, flat, exponent, tensor.owners)
+
+
+def _rounded(values: Tensor, exponent: int) -> Tensor:
+    """round(values / 2^exponent) as int64, some slices at a time: what is in the cache is rounded fast."""
+    integers = torch.empty(values.shape, dtype=torch.int64, device=values.device)
+    size = max(1, CACHED // max(values[:1].numel(), 1))
+    for first in range(0, len(values), size):
+        block = slice(first, first + size)
+        integers[block] = (values[block].double() * 2.0**-exponent).round_()
+    return integers
 
 
 def _ways(tensor: PartTensor, grid: Grid, precision: int, thorough: bool) -> list[SlicePrices]:

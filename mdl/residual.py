@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from .grid import scaled
 from .keyed import Sharing, linear_sharings, pair, sharings, split
 from .tally import Histogram, Ints
 
@@ -24,11 +25,13 @@ CELLS = 2 * DISTANCES
 BY_FRACTION = " by fraction"
 
 
-def cells(predicted: Tensor, step: float) -> Tensor:
-    """Which cell the fraction of every prediction lies in: integers 0..7, shaped like ``predicted``."""
-    scaled = predicted.double() / step
-    f = scaled - scaled.round()
-    return (f.abs() * CELLS).long().clamp_(max=DISTANCES - 1) + DISTANCES * (f < 0).long()
+def on_grid(predicted: Tensor, step: float) -> tuple[Tensor, Tensor]:
+    """Predictions on the grid, and which cell (0..7) the fraction of each lies in; both int64."""
+    steps = scaled(predicted, step)
+    nearest = steps.round()
+    f = steps.sub_(nearest)
+    distance = (f.abs() * CELLS).long().clamp_(max=DISTANCES - 1)
+    return nearest.long(), distance.add_(f < 0, alpha=DISTANCES)
 
 
 def folded_keys(keys: Ints) -> tuple[Ints, Ints]:

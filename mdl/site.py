@@ -20,7 +20,7 @@ from .keyed import keyed
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .part_tensors import Parts, PartTensor, one_part
 from .parts import SentParts, send_parts
-from .residual import cells
+from .residual import on_grid
 from .streams import shortest
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
@@ -67,10 +67,11 @@ class Channel:
         self.norm = torch.ones(self.parts, dtype=torch.float64)
         tensors = [one_part("bias", dictionary.bias.double().cpu(), self.parts)]
         if dictionary.rows is not None:
-            rows = dictionary.rows.double().cpu()
-            norm = rows.norm(dim=1)
+            rows = dictionary.rows.cpu()
+            norm = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
             self.norm = torch.where(norm > 0, norm, torch.ones_like(norm))
-            tensors.append(PartTensor("rows", rows / self.norm[:, None], torch.arange(self.parts)))
+            even = rows / self.norm.to(rows.dtype)[:, None]
+            tensors.append(PartTensor("rows", even, torch.arange(self.parts)))
         self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision)
         self.bias = self.sent.restored["bias"][0]
         self.rows, self.scale = None, self.step
@@ -208,10 +209,11 @@ def tally_rows(
     if downstream is not None:
         return SiteTally(usage, values, target.compare(*downstream(predicted, where)))
     wanted = quantise(x, channel.delta)
-    residual = wanted - quantise(predicted, channel.delta)
+    nearest, cell = on_grid(predicted, channel.delta)
+    residual = wanted - nearest
     if not torch.equal(_receive_backwards(channel, code, residual), wanted):
         raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
-    return SiteTally(usage, values, residuals(residual, wanted, cells(predicted, channel.delta)))
+    return SiteTally(usage, values, residuals(residual, wanted, cell))
 
 
 def usage_of(code: Code, together: Together | None = None) -> Usage:

@@ -21,7 +21,7 @@ from .keyed import Sharing, keyed, rough_bits
 from .law import Rate
 from .ledger import Line
 from .lengths import Floats, kt_bernoulli
-from .residual import CELLS, DISTANCES, cells, folded, linear_residuals, plain, shortest_residuals
+from .residual import CELLS, DISTANCES, folded, linear_residuals, on_grid, plain, shortest_residuals
 from .tally import Histogram
 
 
@@ -130,8 +130,8 @@ class GridTarget:
     def compare(self, predicted: Tensor, truth: Tensor) -> ResidualTally:
         """``predicted`` and ``truth`` [rows, d], real numbers."""
         wanted = quantise(truth, self.delta).flatten(0, -2)
-        residual = wanted - quantise(predicted, self.delta).flatten(0, -2)
-        return residuals(residual, wanted, cells(predicted, self.delta).flatten(0, -2))
+        nearest, cell = (each.flatten(0, -2) for each in on_grid(predicted, self.delta))
+        return residuals(wanted - nearest, wanted, cell)
 
 
 def residuals(residual: Tensor, wanted: Tensor, cell: Tensor) -> ResidualTally:

@@ -15,7 +15,7 @@ from torch import Tensor
 from .answers import AnswerTarget, answers
 from .grid import quantise, restore
 from .outcomes import drawn, outcomes
-from .residual import cells
+from .residual import on_grid
 from .tally import Ints
 from .target import CategoricalTarget, GridTarget, Target, kl_bits
 from .transmit import flags
@@ -95,10 +95,9 @@ def values(target: Target, restored: Tensor) -> Tensor:
 
 def _residual(wire: Wire, predicted: Tensor, delta: float, told: Tensor | None) -> Tensor:
     """Integer residuals, under codes that may know where each prediction lies between grid points."""
-    place = cells(predicted, delta).cpu().numpy()
-    expected = quantise(predicted, delta).cpu()
+    expected, cell = (each.cpu() for each in on_grid(predicted, delta))
     residual = None if told is None else (told - expected).numpy()
-    return expected + torch.from_numpy(placed(wire, place, residual))
+    return expected + torch.from_numpy(placed(wire, cell.numpy(), residual))
 
 
 def _answers(wire: Wire, predicted: Tensor, told: Ints | None) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from assay.mdl import GridTarget
 from assay.mdl.keyed import shortest_sharing
-from assay.mdl.residual import CELLS, cells, folded, linear_residuals, plain, shortest_residuals
+from assay.mdl.residual import CELLS, folded, linear_residuals, on_grid, plain, shortest_residuals
 from assay.mdl.transmit_keyed import placed
 from assay.mdl.wire import Receiver, Sender
 from hypothesis import given
@@ -28,10 +28,10 @@ CASES = (st.integers(1, 60), st.integers(1, 5), st.floats(0, 4), st.integers(0, 
 @given(*CASES)
 def test_cells_mirror(rows, width, spread, seed):
     predicted, _ = drawn(rows, width, spread, seed)
-    cell = cells(predicted, 1.0)
+    cell = on_grid(predicted, 1.0)[1]
     assert ((cell >= 0) & (cell < CELLS)).all()
     off = (predicted - predicted.round()).abs()
-    assert (torch.where(off > 0, cells(-predicted, 1.0), cell) % 4 == cell % 4).all()
+    assert (torch.where(off > 0, on_grid(-predicted, 1.0)[1], cell) % 4 == cell % 4).all()
     assert ((off * 8).floor().clamp(max=3).long() == cell % 4).all()
 
 
@@ -56,7 +56,7 @@ def test_looking_at_fractions_never_costs_more_than_not_looking(rows, width, spr
 @given(*CASES)
 def test_residuals_travel(rows, width, spread, seed):
     predicted, truth = drawn(rows, width, spread, seed)
-    cell, residual = cells(predicted, 1.0).numpy(), (truth.round() - predicted.round()).long().numpy()
+    cell, residual = on_grid(predicted, 1.0)[1].numpy(), (truth.round() - predicted.round()).long().numpy()
     sender = Sender()
     placed(sender, cell, residual)
     assert np.array_equal(placed(Receiver(sender.words()), cell, None), residual)
