@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .joint import Together
 from .keyed import rough_bits
 from .message import Code, Dictionary, SiteExplanation
-from .site import Channel, Knobs, steps_told, tally_rows
+from .site import Channel, Knobs, steps_told, tally_rows, usage_of
 from .support import shortest_support
 from .tally import Ints, Usage
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .site_score import SiteProblem
 
 COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
+START = 8  # bits of a dictionary entry
 PRECISION_SCAN = (4, 6, 10, 12, 14)
 CELLS = 2**22  # of a dense code of the shard: a wide dictionary is calibrated on fewer rows
 FEWEST_ROWS = 128
@@ -79,6 +82,16 @@ class _Trial:
             self.cost[knobs] = self._bits(knobs)
         return self.cost[knobs]
 
+    @cached_property
+    def dependence(self) -> float:
+        """What share of the support is left where codes know which parts go together, judged at delta."""
+        x, positions = self.problem.x[self.rows], self.problem.positions
+        code = self.channel(Knobs(START, 0)).integers(x)
+        together = Together.worth_counting(positions, usage_of(code))
+        usage = usage_of(code, together)
+        alone = shortest_support(replace(usage, joint=None)).bits(usage.n)
+        return shortest_support(usage).bits(usage.n) / alone if alone else 1.0
+
     def best(self, tried: Iterable[Knobs]) -> Knobs:
         """The best of these, and of all that were tried before."""
         for knobs in tried:
@@ -91,7 +104,7 @@ class _Trial:
         inside = replace(knobs, octaves=tuple(knobs.octaves[i] for i in kept) if knobs.octaves else ())
         channel = self.channels.get(knobs.precision)
         if channel is None:
-            channel = Channel(self.excerpt, self.problem.delta, inside).to(self.problem.x.device)
+            channel = Channel(self.excerpt, self.problem.delta, inside, False).to(self.problem.x.device)
             self.channels[knobs.precision] = channel
         return channel.stepped(inside.half_octaves, inside.octaves)
 
@@ -102,7 +115,7 @@ class _Trial:
         counts = np.zeros(self.excerpt.parts, dtype=np.int64)
         counts[kept] = tally.usage.counts
         told = rough_bits(tally.values, channel.parts) + tally.correction.rough
-        told += shortest_support(replace(tally.usage, counts=counts)).bits(tally.usage.n)
+        told += self.dependence * shortest_support(replace(tally.usage, counts=counts)).bits(tally.usage.n)
         once = channel.sent.total(tally.usage.counts) * _yet_to_come(tally.usage) + steps_told(knobs)
         return float(once + told * len(problem.x) / tally.usage.n)
 
@@ -124,7 +137,7 @@ def calibrate(
     data = max(1, min(min(rows, max(FEWEST_ROWS, CELLS // parts)) // problem.positions, problem.data))
     shard = slice(0, data * problem.positions)
     trial = _Trial(_Excerpt(explanation, problem.x[shard]), problem, shard)
-    start = Knobs(8 if precision == "auto" else precision, 0)
+    start = Knobs(START if precision == "auto" else precision, 0)
     found = trial.best(replace(start, half_octaves=h) for h in COARSE_SCAN)
     if precision == "auto" and explanation.dictionary().rows is not None:
         found = trial.best(replace(found, precision=p) for p in PRECISION_SCAN)

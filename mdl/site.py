@@ -58,7 +58,9 @@ class Channel:
     every part. x̂ = scale · Σ_c v_c 2^octaves_c W_c + bias with integers v, W: the sum is exact in float64.
     """
 
-    def __init__(self, explanation: SiteExplanation, delta: float, knobs: Knobs) -> None:
+    def __init__(
+        self, explanation: SiteExplanation, delta: float, knobs: Knobs, thorough: bool = True
+    ) -> None:
         self.explanation, self.delta, self.knobs = explanation, delta, knobs
         dictionary = explanation.dictionary()
         self.parts, self.width = dictionary.parts, dictionary.width
@@ -72,7 +74,7 @@ class Channel:
             self.norm = torch.where(norm > 0, norm, torch.ones_like(norm))
             even = rows / self.norm.to(rows.dtype)[:, None]
             tensors.append(PartTensor("rows", even, torch.arange(self.parts)))
-        self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision)
+        self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision, thorough)
         self.bias = self.sent.restored["bias"][0]
         self.rows, self.scale = None, self.step
         if dictionary.rows is not None:
