@@ -78,11 +78,15 @@ class ComputeCurve:
                 float(self.compute[-1]) if loss >= self.loss[-1] - abs(self.loss[-1]) * ROUNDING else math.inf
             )
         i = int(np.searchsorted(-self.loss, -loss))
-        (c0, c1), (l0, l1) = self.compute[i - 1 : i + 1], self.loss[i - 1 : i + 1]
+        (c0, c1), (l0, l1) = self.compute[i - 1 : i + 1].tolist(), self.loss[i - 1 : i + 1].tolist()
+        if loss <= l1:
+            return float(c1)
         if c0 > 0 and l1 > 0:
-            share = math.log(l0 / loss) / math.log(l0 / l1)
-            return float(c0 * (c1 / c0) ** share) if share < 1 else float(c1)
-        return float(c0 + (c1 - c0) * (l0 - loss) / (l0 - l1))
+            share = _log_ratio(l0, float(loss)) / _log_ratio(l0, l1)
+            found = math.exp(math.log(c0) + share * _log_ratio(c1, c0))
+        else:
+            found = c0 + (c1 - c0) * ((l0 - loss) / (l0 - l1))
+        return float(min(max(found, c0), c1))
 
     def recovered(self, model: float, explanation: float) -> float:
         """C(L_E) / C(L_M), at most 1: the model itself recovers all of it, exactly.
@@ -96,6 +100,12 @@ class ComputeCurve:
                 f"goes from {self.loss[0]:.6g} to {self.loss[-1]:.6g}"
             )
         return 1.0 if explanation <= model else min(self.needed(explanation) / whole, 1.0)
+
+
+def _log_ratio(high: float, low: float) -> float:
+    """ln(high / low), for quotients beyond float64 as well (a compute of 10⁻³¹⁰ beside one of 1)."""
+    ratio = high / low
+    return math.log(ratio) if ratio < math.inf else math.log(high) - math.log(low)
 
 
 def _csv(text: str) -> list[tuple[float, float]]:

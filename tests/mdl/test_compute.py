@@ -34,9 +34,9 @@ def test_a_power_law_is_inverted_exactly(compute):
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 1e6), st.floats(0.01, 10)), min_size=2, max_size=12),
-    st.floats(0.01, 10),
-    st.floats(0.01, 10),
+    st.lists(st.tuples(st.floats(0, 1e300), st.floats(5e-324, 10)), min_size=2, max_size=12),
+    st.floats(5e-324, 10),
+    st.floats(5e-324, 10),
 )
 def test_a_lower_loss_never_needs_less_compute(points, one, other):
     try:
@@ -47,6 +47,24 @@ def test_a_lower_loss_never_needs_less_compute(points, one, other):
     assert curve.needed(low) >= curve.needed(high)
     for compute, loss in zip(curve.compute, curve.loss, strict=True):
         assert curve.needed(loss) == compute
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(5e-324, 2.0), (1e300, 1.0)],
+        [(2.2250738585072014e-309, 9.0), (1.0, 3.0)],
+        [(1.0, 1e300), (2.0, 5e-324)],
+        [(0.0, 1e300), (1.7e308, 5e-324)],
+        [(1.0, 1.0), (2.0, 1 - 2.0**-53)],
+        [(1.0, 2.0), (1e308, -1.0)],
+    ],
+)
+def test_points_as_far_apart_as_floats_can_be_overflow_nothing(points):
+    curve = ComputeCurve.of(points)
+    (c0, l0), (c1, l1) = points
+    assert (curve.needed(l0), curve.needed(l1)) == (c0, c1)
+    assert c0 <= curve.needed(l0 / 2 + l1 / 2) <= c1
 
 
 def test_the_model_itself_recovers_all_of_it_exactly():
