@@ -20,6 +20,9 @@ from assay.models import Network
 from assay.models.zoo import AdamW, Progress, minimise
 from torch import Tensor, nn
 
+CLIP = 1.0
+"""The largest length of a run's gradient. Much hangs on it: without it runs break that are good with it."""
+
 
 @dataclass(frozen=True)
 class SPDRecipe:
@@ -166,7 +169,7 @@ def decompose(
 ) -> Components:
     """Decompose the named weights on inputs that ``draw`` supplies; gives components with their gates."""
     model = _Decomposition(network, weights, recipe)
-    schedule = AdamW(recipe.steps, recipe.lr, "cosine", warmup=100, clip=1.0)
+    schedule = AdamW(recipe.steps, recipe.lr, "cosine", warmup=100, clip=CLIP)
     minimise(model, lambda: model(draw()), schedule, progress)
     return model.components(name)
 
@@ -181,7 +184,7 @@ def decompose_several(
     """Runs that differ by their seeds alone, side by side: small ones cost little more than one.
 
     Each run has its own start, data (``draw`` from a generator of its seed, always of one shape) and masks,
-    and takes the steps that it would take alone, but that gradients are not clipped.
+    and takes the steps that it would take alone.
     """
     if len({replace(recipe, seed=0) for recipe in recipes}) != 1:
         raise ExplanationError("runs side by side differ by their seeds alone; these recipes differ by more")
@@ -196,7 +199,11 @@ def decompose_several(
 
 
 class _SideBySide(nn.Module):
-    """Parameters [runs, …] of several decompositions, and the sum of their losses."""
+    """Parameters [runs, …] of several decompositions, and the sum of their losses.
+
+    Each run's gradient is clipped by its own length. So the gradients are taken here, and what is handed on
+    is the sum of the losses with these, clipped, as its slope.
+    """
 
     def __init__(self, runs: Sequence[_Decomposition]) -> None:
         super().__init__()
@@ -214,8 +221,15 @@ class _SideBySide(nn.Module):
         def one(own: dict[str, Tensor], x: Tensor, u: list[Tensor]) -> Tensor:
             return cast(Tensor, torch.func.functional_call(first, own, (x, u)))
 
-        losses: Tensor = torch.vmap(one)(dict(zip(self._names, self.stacked, strict=True)), x, drawn)
-        return losses.sum()
+        own = dict(zip(self._names, self.stacked, strict=True))
+        slopes, losses = torch.vmap(torch.func.grad_and_value(one))(own, x, drawn)
+        slopes = {name: slope.detach().flatten(1) for name, slope in slopes.items()}
+        length = torch.stack([slope.square().sum(1) for slope in slopes.values()]).sum(0).sqrt()
+        shorter = (CLIP / (length + 1e-6)).clamp(max=1)
+        lines = [shorter @ (slope * own[name].flatten(1)).sum(1) for name, slope in slopes.items()]
+        along = torch.stack(lines).sum()
+        total: Tensor = losses.sum().detach() + along - along.detach()
+        return total
 
     def apart(self) -> tuple[_Decomposition, ...]:
         """The runs with the parameters that they have come to."""
