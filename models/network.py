@@ -99,8 +99,15 @@ class Network:
         return tuple(n for n, m in self.module.named_modules() if n and not isinstance(m, containers))
 
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters by name; tied ones once, under their first name."""
-        return dict(self.module.named_parameters())
+        """All weights by name: parameters, tied ones once, and the real buffers that the state dict holds.
+
+        Such buffers were learned, too (the running statistics of a BatchNorm layer). Those that no file of
+        weights holds, and counters and masks among the others, belong to the architecture.
+        """
+        stored = self.module.state_dict(keep_vars=True)
+        buffers = self.module.named_buffers()
+        learned = {n: b for n, b in buffers if n in stored and b.is_floating_point()}
+        return dict(self.module.named_parameters()) | learned
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answer for a batch [b, *in_shape]: logits or values [b, …]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from assay.explanations.errors import ExplanationError
@@ -177,13 +177,29 @@ def by_position(a: Tensor) -> Tensor:
 
 
 def weights_behind(network: Network, site: str, x: Tensor) -> tuple[str, ...]:
-    """The parameters that outputs depend on once the activation at a site is given."""
+    """The weights that outputs depend on once the activation at a site is given."""
     _, seen = network.run(x, capture=(site,))
     given = seen[site].detach()
+    return weights_used(network, lambda copy: copy.patched(x, {site: lambda _: given}))
+
+
+def weights_used(network: Network, run: Callable[[Network], Tensor]) -> tuple[str, ...]:
+    """The weights that the outputs of ``run`` on a copy of the network depend on.
+
+    Parameters are found by their gradients. Buffers may have none (running statistics do not): each is
+    changed in turn, to other numbers and to NaN, which gets through where a ReLU is off.
+    """
     copy = network.with_weights({})
     copy.module.requires_grad_(True)
     with torch.enable_grad():
-        out = copy.patched(x, {site: lambda _: given}).sum()
+        out = run(copy)
+        total = out.sum()
     weights = copy.parameters()
-    found = torch.autograd.grad(out, list(weights.values()), allow_unused=True)
-    return tuple(name for name, gradient in zip(weights, found, strict=True) if gradient is not None)
+    trained = [name for name, weight in weights.items() if weight.requires_grad]
+    gradients = torch.autograd.grad(total, [weights[name] for name in trained], allow_unused=True)
+    used = {name for name, gradient in zip(trained, gradients, strict=True) if gradient is not None}
+    for name in weights.keys() - set(trained):
+        changes = (2 * weights[name] + 1, weights[name] * torch.nan)
+        if not all(torch.equal(run(network.with_weights({name: other})), out) for other in changes):
+            used.add(name)
+    return tuple(name for name in weights if name in used)

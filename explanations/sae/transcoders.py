@@ -15,7 +15,7 @@ from assay.mdl import Parts, PartTensor, one_part
 from assay.models import Network
 from torch import Tensor
 
-from .mechanism import as_rows, by_position, feature_tensors, received
+from .mechanism import as_rows, by_position, feature_tensors, received, weights_used
 from .weights import SAE
 
 
@@ -112,14 +112,8 @@ class _Replaced:
         return network.patched(x, patches)
 
     def _needed(self, x: Tensor) -> tuple[str, ...]:
-        """The network's parameters that outputs still depend on."""
-        copy = self.network.with_weights({})
-        copy.module.requires_grad_(True)
-        with torch.enable_grad():
-            out = self._run(copy, self.transcoders, x, self._encoded).sum()
-        weights = copy.parameters()
-        found = torch.autograd.grad(out, list(weights.values()), allow_unused=True)
-        return tuple(name for name, gradient in zip(weights, found, strict=True) if gradient is not None)
+        """The network's weights that outputs still depend on."""
+        return weights_used(self.network, lambda copy: self._run(copy, self.transcoders, x, self._encoded))
 
     def _encoded(self, i: int, rows: Tensor) -> Tensor:
         return self.transcoders[i].features.encode(rows)
