@@ -158,8 +158,8 @@ def stages(explanation: Told, step: float, x: Tensor) -> Iterator[tuple[str, dic
     raw = WEIGHT_BITS * (0 if weights is None else weights.numel())
     first = Channel(explanation, DELTA, Knobs(WEIGHT_BITS, round(2 * math.log2(step / DELTA))))
     problem = SiteProblem(x, GridTarget(DELTA), DELTA)
-    best = calibrate(explanation, problem, "auto", 512)
-    even = Channel(explanation, DELTA, calibrate(explanation, problem, "auto", 512, even=True))
+    best = calibrate(explanation, problem, "auto", 512).knobs
+    even = Channel(explanation, DELTA, calibrate(explanation, problem, "auto", 512, even=True).knobs)
     told = tallied(first, x)
     bill = {
         "parts": float(raw),

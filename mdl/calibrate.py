@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 COARSE_SCAN = (-4, -2, 0, 2, 4, 6, 8, 11, 14, 20)
 START = 8  # bits of a dictionary entry
-PRECISION_SCAN = (4, 6, 10, 12, 14)
+LEAST, MOST = 3, 16  # bits of a dictionary entry that are tried
 CELLS = 2**22  # of a dense code of the shard: a wide dictionary is calibrated on fewer rows
 FEWEST_ROWS = 128
 ROUNDS = 6
+TAIL = 1 / 32
 
 
 class _Excerpt:
@@ -83,20 +84,30 @@ class _Trial:
         return self.cost[knobs]
 
     @cached_property
+    def usage(self) -> Usage:
+        """Which parts fire at step delta, and which of them together where that is worth counting."""
+        code = self.channel(Knobs(START, 0)).integers(self.problem.x[self.rows])
+        return usage_of(code, Together.worth_counting(self.problem.positions, usage_of(code)))
+
+    @cached_property
     def dependence(self) -> float:
         """What share of the support is left where codes know which parts go together, judged at delta."""
-        x, positions = self.problem.x[self.rows], self.problem.positions
-        code = self.channel(Knobs(START, 0)).integers(x)
-        together = Together.worth_counting(positions, usage_of(code))
-        usage = usage_of(code, together)
-        alone = shortest_support(replace(usage, joint=None)).bits(usage.n)
-        return shortest_support(usage).bits(usage.n) / alone if alone else 1.0
+        alone = shortest_support(replace(self.usage, joint=None)).bits(self.usage.n)
+        return shortest_support(self.usage).bits(self.usage.n) / alone if alone else 1.0
 
     def best(self, tried: Iterable[Knobs]) -> Knobs:
         """The best of these, and of all that were tried before."""
         for knobs in tried:
             self.bits(knobs)
         return min(self.cost, key=lambda knobs: (self.cost[knobs], knobs.precision, knobs.half_octaves))
+
+    def descend(self, found: Knobs, step: int) -> Knobs:
+        """Move the precision while that shortens the message."""
+        while LEAST <= found.precision + step <= MOST:
+            before, found = found, self.best([replace(found, precision=found.precision + step)])
+            if found == before:
+                break
+        return found
 
     def channel(self, knobs: Knobs) -> Channel:
         """The parts that fire, at given knobs."""
@@ -126,9 +137,17 @@ def _yet_to_come(usage: Usage) -> float:
     return float(1 + once**2 / (2 * max(twice, 1) * seen)) if seen else 1.0
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """The steps that were chosen, and what is worth counting together."""
+
+    knobs: Knobs
+    together: Together
+
+
 def calibrate(
     explanation: SiteExplanation, problem: SiteProblem, precision: Precision, rows: int, even: bool = False
-) -> Knobs:
+) -> Calibration:
     """Scan the steps, coarsely and then around the best; then finer or coarser ones for classes of parts.
 
     ``even`` keeps one step for all parts.
@@ -140,13 +159,17 @@ def calibrate(
     start = Knobs(START if precision == "auto" else precision, 0)
     found = trial.best(replace(start, half_octaves=h) for h in COARSE_SCAN)
     if precision == "auto" and explanation.dictionary().rows is not None:
-        found = trial.best(replace(found, precision=p) for p in PRECISION_SCAN)
-        found = trial.best(replace(found, precision=found.precision + p) for p in (-1, 1))
+        for step in (-2, 2, -1, 1):
+            found = trial.descend(found, step)
     found = trial.best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
+    together = Together(
+        problem.positions, trial.usage.joint is not None and trial.usage.joint.pairs is not None
+    )
     if even:
-        return found
+        return Calibration(found, together)
     classes = magnitudes(trial.excerpt, problem.delta), vaguenesses(trial, found)
-    return min((_allocate(found, each, trial.bits) for each in classes), key=trial.bits)
+    fitted = (_allocate(found, each, trial.bits) for each in classes)
+    return Calibration(min(fitted, key=trial.bits), together)
 
 
 def magnitudes(excerpt: _Excerpt, delta: float) -> Ints:
@@ -181,10 +204,17 @@ def vaguenesses(trial: _Trial, even: Knobs) -> Ints:
 
 
 def _octaves(excerpt: _Excerpt, size: Tensor, count: Tensor) -> Ints:
-    """Classes of parts that fire, by the octave of their size; those that do not are −1."""
-    octave = np.floor(np.log2(np.maximum(size.numpy(), 2.0**-8)))
+    """Classes of parts that fire, by the octave of their size; those that do not are −1.
+
+    The few coefficients beyond either ``TAIL`` join the class next to them: a class is worth its trials.
+    """
+    octave, fires = np.floor(np.log2(np.maximum(size.numpy(), 2.0**-8))), (count > 0).numpy()
+    order = np.argsort(octave[fires], kind="stable")
+    share = np.cumsum(count.numpy()[fires][order]) / max(int(count.sum()), 1)
+    if len(order):
+        ends = (min(int(np.searchsorted(share, p)), len(order) - 1) for p in (TAIL, 1 - TAIL))
+        octave = np.clip(octave, *(octave[fires][order[end]] for end in ends))
     classes = np.full(excerpt.parts, -1, dtype=np.int64)
-    fires = (count > 0).numpy()
     classes[excerpt.kept.cpu().numpy()[fires]] = np.unique(octave[fires], return_inverse=True)[1]
     return classes
 

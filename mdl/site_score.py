@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from .calibrate import calibrate
 from .joint import Together
@@ -14,6 +13,7 @@ from .keyed import linear_sharings, shortest_sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
 from .message import SiteExplanation
+from .rows import Rows
 from .score import (
     BLOCKS,
     Precision,
@@ -24,7 +24,7 @@ from .score import (
     support_rates,
     support_shares,
 )
-from .site import Channel, Downstream, Knobs, SiteTally, chunks, steps_told, tally_rows, usage_of
+from .site import Channel, Downstream, Knobs, SiteTally, chunks, steps_told, tally_rows
 from .support import shortest_support
 from .tally import merge
 from .tallying import Choices, Course, Tallied, whole
@@ -39,7 +39,7 @@ class SiteProblem:
     knows the network after the site.
     """
 
-    x: Tensor
+    x: Rows
     target: Target
     delta: float
     positions: int = 1
@@ -116,13 +116,13 @@ def _tally(
     plan = list(chunks(len(problem.x), problem.positions, BLOCKS))
 
     def choose() -> Choices:
-        knobs = calibrate(explanation, problem, precision, calibrate_rows)
-        pairs = _together(channels.at(knobs), problem, calibrate_rows).pairs
+        found = calibrate(explanation, problem, precision, calibrate_rows)
+        knobs = found.knobs
         return {
             "precision": knobs.precision,
             "half_octaves": knobs.half_octaves,
             "octaves": list(knobs.octaves),
-            "pairs": pairs,
+            "pairs": found.together.pairs,
         }
 
     start = course.begin(len(plan), choose)
@@ -133,11 +133,6 @@ def _tally(
         return tally_rows(channel, problem.x[rows], rows, problem.target, problem.downstream, together)
 
     return course.run(start, plan, tally)
-
-
-def _together(channel: Channel, problem: SiteProblem, rows: int) -> Together:
-    """Whether to count pairs of parts, judged by the first rows."""
-    return Together.worth_counting(problem.positions, usage_of(channel.integers(problem.x[:rows])))
 
 
 def _sum(tallies: Iterable[SiteTally]) -> SiteTally:

@@ -61,7 +61,7 @@ def alike(data: int) -> tuple[Loose, SiteProblem]:
 def test_vague_parts_get_a_coarser_step_though_no_larger_than_others():
     """As good as a greedy search over single parts (49,505 bits with 307 trials, the even step 50,366)."""
     explanation, problem = alike(512)
-    even, fitted = (calibrate(explanation, problem, 10, 512, even=even) for even in (True, False))
+    even, fitted = (calibrate(explanation, problem, 10, 512, even=even).knobs for even in (True, False))
     octaves = torch.tensor(fitted.octaves)
     assert octaves[1::2].min() > octaves[::2].max()
     assert total(explanation, problem, fitted) < 0.99 * total(explanation, problem, even)
@@ -69,7 +69,7 @@ def test_vague_parts_get_a_coarser_step_though_no_larger_than_others():
 
 def test_a_class_whose_values_are_vague_gets_a_coarser_step():
     explanation, problem = loose(512)
-    even, fitted = (calibrate(explanation, problem, 10, 512, even=even) for even in (True, False))
+    even, fitted = (calibrate(explanation, problem, 10, 512, even=even).knobs for even in (True, False))
     assert not even.octaves
     assert min(fitted.octaves[PARTS // 2 :]) > max(fitted.octaves[: PARTS // 2])
     totals = [total(explanation, problem, knobs) for knobs in (even, fitted)]
@@ -113,6 +113,6 @@ def test_a_search_over_steps_never_ends_above_the_even_one(width, parts, rows, s
     explanation = Drawn(width, parts, seed)
     x = torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)) * 3
     problem = SiteProblem(x, GridTarget(0.1), 0.1)
-    even = calibrate(explanation, problem, 8, 512, even=True)
-    fitted = calibrate(explanation, problem, 8, 512)
+    even = calibrate(explanation, problem, 8, 512, even=True).knobs
+    fitted = calibrate(explanation, problem, 8, 512).knobs
     assert fitted == even or total(explanation, problem, fitted) < total(explanation, problem, even) + 1e-6
