@@ -1,9 +1,9 @@
 """SAEBench's ``mdl`` of an SAE on cached activations, timed on as few tokens as it needs.
 
 Runs in an environment of its own, with sae-bench 0.6.0 beside sae-lens (it pins numpy below 2, so
-``pip install --no-deps sae-bench`` and what its import asks for). One of its 18 settings: 16 bins. Its code is
-called as they are: a stub hands out the cached activations, and ``Tensor.cuda``, which it calls unasked,
-does nothing where there is no GPU. Prints one JSON object.
+``pip install --no-deps sae-bench`` and what its import asks for). One of its 18 settings: 16 bins. Its
+functions are called as they are: a stub hands out the cached activations, and ``Tensor.cuda``, which they
+call unasked, does nothing where there is no GPU. Prints one JSON object.
 
 Usage: python benchmarks/saebench_side.py SAELENS_FOLDER ACTIVATIONS.npy TOKENS
 """

@@ -84,16 +84,21 @@ class _Trial:
         return self.cost[knobs]
 
     @cached_property
-    def usage(self) -> Usage:
-        """Which parts fire at step delta, and which of them together where that is worth counting."""
-        code = self.channel(Knobs(START, 0)).integers(self.problem.x[self.rows])
-        return usage_of(code, Together.worth_counting(self.problem.positions, usage_of(code)))
+    def together(self) -> Together:
+        """Whether to count pairs of parts, judged by the code of the shard at step delta."""
+        usage = replace(usage_of(self._fine), counts=np.zeros(self.excerpt.parts, dtype=np.int64))
+        return Together.worth_counting(self.problem.positions, usage)
+
+    @cached_property
+    def _fine(self) -> Code:
+        return self.channel(Knobs(START, 0)).integers(self.problem.x[self.rows])
 
     @cached_property
     def dependence(self) -> float:
         """What share of the support is left where codes know which parts go together, judged at delta."""
-        alone = shortest_support(replace(self.usage, joint=None)).bits(self.usage.n)
-        return shortest_support(self.usage).bits(self.usage.n) / alone if alone else 1.0
+        usage = usage_of(self._fine, self.together)
+        alone = shortest_support(replace(usage, joint=None)).bits(usage.n)
+        return shortest_support(usage).bits(usage.n) / alone if alone else 1.0
 
     def best(self, tried: Iterable[Knobs]) -> Knobs:
         """The best of these, and of all that were tried before."""
@@ -162,14 +167,11 @@ def calibrate(
         for step in (-2, 2, -1, 1):
             found = trial.descend(found, step)
     found = trial.best(replace(found, half_octaves=found.half_octaves + h) for h in (-1, 1))
-    together = Together(
-        problem.positions, trial.usage.joint is not None and trial.usage.joint.pairs is not None
-    )
     if even:
-        return Calibration(found, together)
+        return Calibration(found, trial.together)
     classes = magnitudes(trial.excerpt, problem.delta), vaguenesses(trial, found)
     fitted = (_allocate(found, each, trial.bits) for each in classes)
-    return Calibration(min(fitted, key=trial.bits), together)
+    return Calibration(min(fitted, key=trial.bits), trial.together)
 
 
 def magnitudes(excerpt: _Excerpt, delta: float) -> Ints:
