@@ -90,6 +90,6 @@ def cached(question: Question, path: str, limit: int | None) -> Evidence:
 
     found = Activations.load(path)
     if limit is not None:
-        found = replace(found, values=found.values[: limit * found.positions])
+        found = found.take(limit)
     site = question.site or found.site
     return Evidence(replace(question, site=site), None, None, found, None)

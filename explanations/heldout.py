@@ -42,8 +42,8 @@ def first_half(evidence: Evidence) -> Evidence:
     """The evidence as it was when only the first half of the data had come."""
     activations, dataset, outputs = evidence.activations, evidence.dataset, evidence.outputs
     if activations is not None:
-        rows, _ = halves(len(activations) // activations.positions, activations.positions)
-        activations = replace(activations, values=activations.values[rows])
+        first, _ = halves(len(activations) // activations.positions)
+        activations = activations.take(first.stop)
     if dataset is not None:
         data, _ = halves(len(dataset))
         dataset = dataset.take(data.stop)

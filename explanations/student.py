@@ -6,6 +6,7 @@ A language model's outputs are predicted from the last tokens at each position, 
 from __future__ import annotations
 
 import torch
+from assay.mdl import Rows
 from assay.models import Network
 from torch import Tensor, nn
 
@@ -21,10 +22,10 @@ class Student:
     donor = "zero"
     open_ended = False
 
-    def __init__(self, network: Network, inputs: Tensor, outputs: Tensor, seed: int = 0) -> None:
+    def __init__(self, network: Network, inputs: Tensor, outputs: Rows, seed: int = 0) -> None:
         self.name, self.seed = "prequential student", seed
         self.categorical, self.tokens = network.output == "categorical", network.input == "token"
-        self.by_position = self.tokens and outputs.ndim == 3
+        self.by_position = self.tokens and len(outputs.shape) == 3
         self._width, self._device = int(outputs.shape[-1]), network.device
         self._vocabulary = network.vocabulary or 0
         self._size = CONTEXT if self.by_position else int(inputs[0].numel())

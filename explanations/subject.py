@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from assay.mdl import Rows
 from assay.models import Dataset, Network
 from torch import Tensor
 
@@ -19,6 +20,8 @@ Setting = Literal["site", "mechanism"]
 class Subject:
     """What an explanation is about; ``x`` [rows, d] are the activations (site), ``outputs`` the model's.
 
+    Both are computed as slices of them are asked for; ``x[:]`` and ``outputs[:]`` run the model on all data.
+
     ``delta`` is the step of the target's grid, where the question has one.
     """
 
@@ -26,13 +29,20 @@ class Subject:
     network: Network | None = None
     dataset: Dataset | None = None
     site: str | None = None
-    x: Tensor | None = None
-    outputs: Tensor | None = None
+    x: Rows | None = None
+    outputs: Rows | None = None
     seed: int = 0
     delta: float | None = None
 
     def activations(self) -> Tensor:
-        """The activations, or an error: only the site setting has them."""
+        """All activations, or an error: only the site setting has them."""
+        return self._at_site()[:]
+
+    def width(self) -> int:
+        """How many coordinates the site has; no more of the data is looked at than that takes."""
+        return self._at_site().shape[1]
+
+    def _at_site(self) -> Rows:
         if self.x is None:
             raise ExplanationError("this kind explains activations at a site: use --setting site")
         return self.x

@@ -5,16 +5,17 @@ The model is run once for all explanations; each is then scored on the same acti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from assay.mdl import (
     CategoricalTarget,
     GridTarget,
     MechanismProblem,
+    Rows,
     Score,
     SiteProblem,
     Target,
@@ -29,7 +30,7 @@ from assay.mdl.report import ExplanationRecord, Report, ScopeRecord, environment
 from assay.mdl.site_score import site_score, tally_site
 from assay.mdl.student import score_student
 from assay.mdl.tallying import Course, Tallied
-from assay.models import Activations, Dataset, Network, collect, stream
+from assay.models import Activations, ActivationsOnDemand, Behaviour, Dataset, Network
 from torch import Tensor
 
 from .alternatives import Alternatives
@@ -75,17 +76,17 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The model's behaviour on the data, computed once: activations at the site, and outputs."""
+    """The model's behaviour on the data: activations at the site, and outputs, computed as they are used."""
 
     question: Question
     network: Network | None
     dataset: Dataset | None
-    activations: Activations | None
-    outputs: Tensor | None
+    activations: Activations | ActivationsOnDemand | None
+    outputs: Rows | None
 
     def subject(self) -> Subject:
         """What builders of explanations see."""
-        x = self.activations.values if self.activations is not None else None
+        x = self.activations.rows if self.activations is not None else None
         return Subject(
             self.question.setting,
             self.network,
@@ -104,18 +105,12 @@ def gather(
     dataset: Dataset,
     batch_size: int | Literal["auto"] = "auto",
 ) -> Evidence:
-    """Run the network over the data once, on the device where it is."""
-    device = str(network.device)
-    outputs = None
-    if question.target != "activations":
-        batches = stream(network, dataset, (), device=device, batch_size=batch_size)
-        outputs = torch.cat([batch.outputs for batch in batches])
-    if question.setting == "mechanism":
-        return Evidence(question, network, dataset, None, outputs)
-    if question.site is None:
+    """The network on the data, on the device where it is: run once, on what is looked at of the data."""
+    site = question.site if question.setting == "site" else None
+    if question.setting == "site" and site is None:
         raise ExplanationError("the site setting needs a site (--site)")
-    activations = collect(network, dataset, question.site, device=device, batch_size=batch_size)
-    return Evidence(question, network, dataset, activations, outputs)
+    seen = Behaviour(network, dataset, site, question.target != "activations", batch_size)
+    return Evidence(question, network, dataset, seen.activations, seen.outputs)
 
 
 def weigh(
@@ -264,9 +259,9 @@ def site_problem(evidence: Evidence) -> SiteProblem:
     """The site setting's problem, on the network's device."""
     question, activations = evidence.question, evidence.activations
     assert activations is not None
-    x = activations.values
+    x = activations.rows
     device = evidence.network.device if evidence.network is not None else x.device
-    delta = question.delta if question.delta is not None else float(x.std()) / 16
+    delta = question.delta if question.delta is not None else float(x[:].std()) / 16
     downstream = None if question.target == "activations" else _downstream(evidence)
     return SiteProblem(x.to(device), _target(evidence), delta, activations.positions, downstream)
 
@@ -278,7 +273,7 @@ def mechanism_problem(evidence: Evidence) -> MechanismProblem:
     assert dataset is not None
     assert outputs is not None
     inputs = dataset.inputs.to(network.device)
-    return MechanismProblem(inputs, outputs.to(network.device), _target(evidence))
+    return MechanismProblem(inputs, outputs, _target(evidence))
 
 
 def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
@@ -337,10 +332,10 @@ def scope_of(evidence: Evidence, donor: str) -> ScopeRecord:
 def _sizes(evidence: Evidence) -> tuple[int, int]:
     """How many data there are, and how many rows: samples, or positions that are told one by one."""
     if evidence.activations is not None:
-        rows = len(evidence.activations.values)
+        rows = len(evidence.activations)
         return rows // evidence.activations.positions, rows
     data, outputs = len(evidence.dataset or ()), evidence.outputs
-    return data, data if outputs is None else outputs[..., 0].numel()
+    return data, data if outputs is None else math.prod(outputs.shape[:-1])
 
 
 def _unit(evidence: Evidence) -> str:

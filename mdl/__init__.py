@@ -19,6 +19,7 @@ from .message import (
 from .pareto import Place, pareto
 from .part_tensors import PartError, Parts, PartTensor, one_part
 from .report import Report, ReportError, json_schema, load_report, load_reports
+from .rows import Rows
 from .score import Score, shortest_of, with_choice
 from .site_score import SiteProblem, score_site
 from .student import score_student
@@ -52,6 +53,7 @@ __all__ = [
     "Rate",
     "Report",
     "ReportError",
+    "Rows",
     "Score",
     "SiteExplanation",
     "SiteProblem",

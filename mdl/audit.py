@@ -72,7 +72,7 @@ def _telling(explanation: SiteExplanation, problem: SiteProblem, score: Score, s
         truth = [problem.downstream(problem.x[where], where)[1] for where in rows]
         outputs = Outputs(problem.target, predictor(problem), torch.cat(truth), seed)
     channel = channel_of(explanation, problem, score)
-    return telling(channel, problem.x, rows, shortest_support(score.usage), outputs)
+    return telling(channel, problem.x[:], rows, shortest_support(score.usage), outputs)
 
 
 def predictor(problem: SiteProblem) -> Callable[[Tensor], Tensor]:
@@ -99,7 +99,7 @@ def sent_mechanism(
     data, message = encode_mechanism(explanation, problem, score, ways, seed, note)
     twin = None
     if isinstance(problem.target, CategoricalTarget):
-        twin = Twin.of(message.predicted, problem.outputs.flatten(0, -2), message.restored, seed)
+        twin = Twin.of(message.predicted, problem.outputs[:].flatten(0, -2), message.restored, seed)
     return Sent(data, message, mechanism_framing_bits(message) + note_bits(data), twin)
 
 

@@ -170,7 +170,7 @@ class _Sending:
         codes = [explanation.code(problem.x[rows]) for rows in where]
         for rows, code in zip(where, codes, strict=True):
             check_code(code, explanation.dictionary().parts, rows.stop - rows.start)
-        x = problem.x.double()
+        x = problem.x[:].double()
         return cls(problem, where, tuple(codes), float(((x - x.mean(0)) ** 2).sum()))
 
     def screened(self, channel: Channel, knob: str) -> tuple[OperatingPoint, bool]:

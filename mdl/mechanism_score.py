@@ -19,6 +19,7 @@ from .ledger import Ledger, Line
 from .lengths import Floats, signed_delta
 from .message import DoesNotDecode, MechanismExplanation, TellsCoefficients
 from .parts import SentParts, send_parts
+from .rows import Rows
 from .score import BLOCKS, Precision, Progress, Score, faithfulness, support_rates, support_shares
 from .support import shortest_support
 from .tally import Histogram, Usage
@@ -37,7 +38,7 @@ class MechanismProblem:
     """
 
     inputs: Tensor
-    outputs: Tensor
+    outputs: Rows
     target: Target
 
     @property

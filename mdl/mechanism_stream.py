@@ -164,7 +164,7 @@ def _protocol(
         raise BitstreamError("a mechanism has outputs, not activations")
     lacking = None
     if knows is not None:
-        lacking = wanted(target, predicted, knows.problem.outputs.flatten(0, -2), knows.seed)
+        lacking = wanted(target, predicted, knows.problem.outputs[:].flatten(0, -2), knows.seed)
     return MechanismMessage(target, rows, predicted, correction(wire, target, predicted, lacking))
 
 

@@ -12,6 +12,7 @@ must run the same software on like machines, and totals are estimates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -101,14 +102,14 @@ def _compared(learner: Learner, problem: MechanismProblem, rows: slice) -> Corre
 
 def _told(problem: MechanismProblem, seed: int) -> Tensor:
     """What the receiver has of the outputs: values on the grid, answers, or outcomes drawn from them."""
-    delta = problem.target.delta
+    delta, outputs = problem.target.delta, problem.outputs[:]
     if delta is not None:
-        return restore(quantise(problem.outputs, delta), delta)
+        return restore(quantise(outputs, delta), delta)
     if isinstance(problem.target, AnswerTarget):
-        return answers(problem.outputs)
-    p = problem.outputs.cpu().double().softmax(-1)
+        return answers(outputs)
+    p = outputs.cpu().double().softmax(-1)
     drawn = torch.multinomial(p.flatten(0, -2), 1, generator=torch.Generator().manual_seed(seed))
-    return drawn.reshape(p.shape[:-1]).to(problem.outputs.device)
+    return drawn.reshape(p.shape[:-1]).to(outputs.device)
 
 
 def _score(
@@ -118,7 +119,7 @@ def _score(
     untaught: CorrectionTally,
 ) -> Score:
     total, n = sum_corrections(tallies), problem.data
-    rows = problem.outputs[..., 0].numel()
+    rows = math.prod(problem.outputs.shape[:-1])
     shares = total.shares(tallies)
     usage = Usage(np.zeros(0, dtype=np.int64), rows, Histogram(np.array([0]), np.array([rows])))
     lines = [replace(line, status="estimate") for line in total.lines()]

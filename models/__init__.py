@@ -7,6 +7,7 @@ turn what a user writes into them; `assay.models.zoo` holds the shipped networks
 
 from .activations import Activations, Batch, NotFinite, best_device, collect, micro_batch_size, stream
 from .arrays import read_arrays
+from .behaviour import ActivationsOnDemand, Behaviour
 from .dataset import Dataset, Scope
 from .dataset_files import load_dataset
 from .errors import InputError
@@ -20,7 +21,9 @@ from .transformer import Transformer, TransformerConfig
 
 __all__ = [
     "Activations",
+    "ActivationsOnDemand",
     "Batch",
+    "Behaviour",
     "Dataset",
     "HookPoint",
     "InputError",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +81,15 @@ class Activations:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def rows(self) -> Tensor:
+        """The values: all rows are there."""
+        return self.values
+
+    def take(self, data: int) -> Activations:
+        """The activations of the first data."""
+        return replace(self, values=self.values[: data * self.positions])
 
     def save(self, path: Path | str) -> None:
         """Write to a safetensors file, whole or not at all."""
@@ -167,21 +176,27 @@ def stream(
     device: str = "auto",
     batch_size: int | Literal["auto"] = "auto",
     micro_batch: int | None = None,
+    data: slice | None = None,
 ) -> Iterator[Batch]:
     """Run a network over a dataset, yielding consecutive batches with what was at ``sites``, on the device.
 
     ``batch_size`` is in data and is rounded up to whole micro-batches; "auto" begins large and halves
-    whenever memory runs out.  Outputs and activations are independent of it.  Raises `InputError` for data
+    whenever memory runs out.  Outputs and activations are independent of it.  ``data`` is a stretch of the
+    dataset (all of it by default) that begins with a whole micro-batch.  Raises `InputError` for data
     that do not fit and `NotFinite` for activations that are no numbers.
     """
-    network.check(dataset.inputs)
+    start, end, _ = (data or slice(None)).indices(len(dataset))
+    labels = None if dataset.labels is None else dataset.labels[:end]
+    dataset = replace(dataset, inputs=dataset.inputs[:end], labels=labels)
+    network.check(dataset.inputs[start:])
     network = network.to(best_device(device))
     micro = micro_batch or micro_batch_size(network, dataset)
+    if start % micro:
+        raise InputError(f"a stretch of data starts at {start}, expected a multiple of {micro}")
     size = (
         _batch_rows(dataset, micro) if batch_size == "auto" else max(1, math.ceil(batch_size / micro)) * micro
     )
-    start = 0
-    while start < len(dataset):
+    while start < end:
         try:
             batch = _run(network, dataset, sites, start, size, micro)
         except torch.OutOfMemoryError:
@@ -204,7 +219,7 @@ def collect(
     """All activations at one site, on the CPU; see `stream` for the arguments."""
     parts, positions = [], 1
     for batch in stream(network, dataset, [site], device, batch_size, micro_batch):
-        rows, positions = _by_position(network, site, batch.sites[site], batch.inputs)
+        rows, positions = by_position(network, site, batch.sites[site], batch.inputs)
         parts.append(rows.float().cpu())
     if not parts:
         raise InputError(f"dataset {dataset.name!r} is empty")
@@ -238,7 +253,7 @@ def _filled(part: Tensor, micro: int) -> Tensor:
     return torch.cat([part, part.new_zeros(micro - len(part), *part.shape[1:])])
 
 
-def _by_position(network: Network, site: str, values: Tensor, inputs: Tensor) -> tuple[Tensor, int]:
+def by_position(network: Network, site: str, values: Tensor, inputs: Tensor) -> tuple[Tensor, int]:
     """Lay activations [b, …] out as rows [b · positions, d], and say how many positions a datum has."""
     sequence = network.input == "token" and values.ndim > 2 and values.shape[1] == inputs.shape[1]
     if sequence and not site.endswith(NOT_BY_POSITION):

@@ -31,7 +31,7 @@ def answers(spec: Spec, subject: Subject) -> Any:
     spec.only()
     if subject.outputs is None:
         raise ExplanationError("answers are told in the mechanism setting")
-    return Answers(subject.model(), subject.outputs)
+    return Answers(subject.model(), subject.outputs[:])
 
 
 def student(spec: Spec, subject: Subject) -> Any:

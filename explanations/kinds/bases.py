@@ -15,7 +15,7 @@ def neurons(spec: Spec, subject: Subject) -> Any:
     """The coordinates of a site, or the neurons of a network."""
     if subject.setting == "site":
         spec.only()
-        return NeuronBasis(subject.activations().shape[1])
+        return NeuronBasis(subject.width())
     spec.only("sites")
     sites = spec.options.get("sites")
     return Neurons(subject.model(), sites.split("+") if sites else None)

@@ -122,7 +122,7 @@ def _shortest(spec: Spec, subject: Subject) -> Any:
     )
     delta = subject.delta if spec.number("delta") is None else spec.number("delta")
     n_data = _positive(spec, "data", len(subject.outputs))
-    return minimum_bits(subject.model(), subject.inputs(), subject.outputs, n_data, delta, recipe)
+    return minimum_bits(subject.model(), subject.inputs(), subject.outputs[:], n_data, delta, recipe)
 
 
 def _positive(spec: Spec, key: str, default: int) -> int:

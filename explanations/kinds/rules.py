@@ -18,5 +18,5 @@ def rule(spec: Spec, subject: Subject) -> Any:
         raise ExplanationError("a rule says outputs: use --setting mechanism")
     if (trust := spec.options.get("trust", "fitted")) not in ("fitted", "certain"):
         raise ExplanationError(f"{spec.text!r}: trust={trust!r} is not fitted or certain")
-    outputs = subject.outputs.to(subject.model().device)
+    outputs = subject.outputs[:].to(subject.model().device)
     return Rule(subject.model(), text, subject.inputs(), outputs, trust == "certain")

@@ -33,7 +33,7 @@ def sae(spec: Spec, subject: Subject) -> Any:
         return _sae_mechanism(spec, subject, found)
     if "meta" in spec.options:
         raise ExplanationError(f"{spec.text!r}: parts are told by parts (meta=…) in --setting mechanism")
-    width = subject.activations().shape[1]
+    width = subject.width()
     if found.d_in != width:
         raise ExplanationError(f"{spec.text!r}: the SAE reads {found.d_in} coordinates, the site has {width}")
     return _sae_site(spec, subject, found)

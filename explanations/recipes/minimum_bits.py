@@ -112,7 +112,7 @@ class _Search(nn.Module):
     ) -> None:
         super().__init__()
         self.gated, self.problem, self.n_data, self.recipe = gated, problem, n_data, recipe
-        self.names = list(gated.shapes)
+        self.names, self.outputs = list(gated.shapes), problem.outputs[:]
         device = problem.inputs.device
         starts = [torch.full(shape, recipe.start, device=device) for shape in gated.shapes.values()]
         self.log_alpha = nn.ParameterList([nn.Parameter(start) for start in starts])
@@ -124,7 +124,7 @@ class _Search(nn.Module):
         rows = rows[: self.problem.data].to(self.problem.inputs.device)
         gates = {n: sample(a, self._generator) for n, a in zip(self.names, self.log_alpha, strict=True)}
         predicted = self.gated.run(gates, self.problem.inputs[rows])
-        correction = self._correction(predicted, self.problem.outputs[rows])
+        correction = self._correction(predicted, self.outputs[rows])
         opened = {n: open_probability(a) for n, a in zip(self.names, self.log_alpha, strict=True)}
         return self.gated.bits(opened) + self.n_data * correction
 
