@@ -1,9 +1,9 @@
 """Does the truth come out shortest? Compiled programs, and bigram memories with more facts than dimensions.
 
 For each compiled program: L(1) and L(10³) of the true circuit, the whole network, the neuron basis, the
-answers alone and 100 random circuits of as many edges; then how often the true circuit with one edge less or
-more is longer. For each memory: the same of one part a fact,
-singular vectors and the whole network.
+answers alone and 100 random circuits of as many edges; then how often the true circuit is longer without one
+of its edges (each in turn), or with one of 100 others. For each memory: the same of one part a fact, singular
+vectors and the whole network.
 
 Run: python benchmarks/known_truth.py [PROGRAM …] (all of them and the memories by default)
 """
@@ -30,7 +30,7 @@ from assay.mdl import MechanismProblem, Score, score_mechanism
 from assay.models import Dataset, Network
 from assay.models.programs import PROGRAMS, Compiled, bigram_memory
 
-DATA, RANDOM_CIRCUITS, EDGES = 1000, 100, 60
+DATA, RANDOM_CIRCUITS, ADDED = 1000, 100, 100
 MEMORIES = ((50, 24), (200, 64), (500, 100), (1000, 128))
 DELTA = 2.0**-6  # of the one program that answers with a number
 
@@ -57,7 +57,7 @@ def program(name: str) -> None:
         true_circuit(compiled),
         WholeNetwork(compiled.network),
         Neurons(compiled.network),
-        Answers(compiled.network, problem.outputs),
+        Answers(compiled.network, compiled.network(problem.inputs)),
     ]
     truth = table(candidates, problem)
     others(compiled, problem, truth)
@@ -83,11 +83,10 @@ def others(compiled: Compiled, problem: MechanismProblem, truth: Score) -> None:
 def near_misses(compiled: Compiled, problem: MechanismProblem, truth: Score) -> None:
     true = true_edges(compiled)
     false = sorted(set(edges(compiled)) - set(true))
-    for change, every in (("dropped", true), ("added", false)):
-        sampled = random.Random(0).sample(every, min(EDGES, len(every)))
+    some = random.Random(0).sample(false, min(ADDED, len(false)))
+    for change, tried in (("dropped", true), ("added", some)):
         scores = [
-            score_mechanism(flipped(compiled, edge), problem, int(truth.knobs["precision"]))
-            for edge in sampled
+            score_mechanism(flipped(compiled, edge), problem, int(truth.knobs["precision"])) for edge in tried
         ]
         longer = {N: sum(score.law(N) > truth.law(N) for score in scores) for N in (1, 1000)}
         rise = sorted(score.law(1000) - truth.law(1000) for score in scores)
