@@ -58,9 +58,11 @@ def gathered(options: dict[str, Any]) -> Evidence:
     if options["activations"]:
         return cached(question, options["activations"], options["limit"])
     from assay.models import load_dataset
+    from assay.models.formats.run_data import usual_data
 
     network = loaded_network(options["model"], options["device"], options["dtype"])
-    dataset = load_dataset(options["data"] or "zoo", network, options["limit"], options["seed"])
+    data = options["data"] or usual_data(options["model"])
+    dataset = load_dataset(data, network, options["limit"], options["seed"])
     if options.get("outputs_too") and network.output == "categorical":
         question = replace(question, target="outputs")
     return gather(question, network, dataset, options["batch_size"])

@@ -61,6 +61,22 @@ def match(truth: Tensor, found: Tensor) -> Matching:
     return Matching(rows, columns, table[rows, columns], ratio)
 
 
+def match_columns(W: Tensor, parts: Tensor) -> Matching:
+    """Columns of a weight W [rows, n] matched one-to-one with parts [C, rows, n]: column j with a part's own.
+
+    By the smallest sum of distances between columns, not of angles: in few dimensions some dead part points
+    the right way by chance. What a part holds in other columns does not count.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    columns, truth = _columns(W, parts)
+    distance = (columns - truth[:, None]).norm(dim=2)
+    rows, found = (torch.as_tensor(i) for i in linear_sum_assignment(distance.cpu().numpy()))
+    table = torch.stack([cosines(t[None], c)[0] for t, c in zip(truth, columns, strict=True)])
+    ratio = columns[rows, found].norm(dim=1) / _lengths(truth)[rows].clamp_min(TINY)
+    return Matching(rows, found, table[rows, found], ratio)
+
+
 def mmcs(truth: Tensor, found: Tensor) -> float:
     """mean_i max_j cos(f_i, d_j) for truths [n, …] and candidates [K, …]."""
     return float(cosines(truth, found).amax(1).mean())
@@ -105,18 +121,24 @@ def column_recovery(W: Tensor, parts: Tensor) -> ColumnRecovery:
     The mean L2 ratio is the length of the column with the largest cosine over that of the truth (1 is
     right, below 1 the parts have shrunk or split it).
     """
-    if parts.ndim != 3 or parts.shape[1:] != W.shape:
-        raise ExplanationError(
-            f"parts {tuple(parts.shape)} of a weight {tuple(W.shape)}, expected [C, rows, columns]"
-        )
+    columns, truths = _columns(W, parts)
     best, ratios = [], []
-    for truth, found in zip(W.T, parts.permute(2, 0, 1), strict=True):
+    for truth, found in zip(truths, columns, strict=True):
         row = cosines(truth[None], found)[0]
         winner = int(row.argmax())
         best.append(float(row[winner]))
         ratios.append(float(found[winner].norm() / truth.norm().clamp_min(TINY)))
     mean, chance = sum(best) / len(best), chance_mmcs(len(W), len(parts))
     return ColumnRecovery(mean, (mean - chance) / (1 - chance), sum(ratios) / len(ratios))
+
+
+def _columns(W: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns of the parts [n, C, rows] and of the weight [n, rows], as float64."""
+    if parts.ndim != 3 or parts.shape[1:] != W.shape or not len(parts):
+        raise ExplanationError(
+            f"parts {tuple(parts.shape)} of a weight {tuple(W.shape)}, expected [C, rows, columns]"
+        )
+    return parts.detach().double().permute(2, 0, 1), W.detach().double().T
 
 
 def _lengths(vectors: Tensor) -> Tensor:

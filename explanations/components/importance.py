@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,15 +24,19 @@ class Importance(Protocol):
         """How it decides."""
 
 
-class ByWeight:
+class ByWeight(ABC):
     """A rule that looks at one weight at a time, at what it reads in the network itself.
 
     A part with several rows (of higher rank, or over several weights) is needed where one of them is.
     """
 
+    @abstractmethod
     def __call__(self, weight: str, inner: Tensor, read: Tensor | None = None) -> Tensor:
         """Inner activations [..., rows] and what the weight reads [..., d_in] to Boolean [..., rows]."""
-        raise TypeError(f"{type(self).__name__} does not say which rows of {weight} are needed")
+
+    @abstractmethod
+    def recipe(self) -> dict[str, object]:
+        """How it decides."""
 
     def flags(self, components: Components, x: Tensor) -> Tensor:
         """Run the network once, ask for each weight, and join the rows of each part."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .run_folders import at_instance, checkpoint, run_folder
 
-__all__ = ["is_run", "read_run", "target_tensors"]
+__all__ = ["is_run", "read_run", "run_and_instance", "target_tensors"]
 
 _TARGETS = ("tms", "resid_mlp")
 _MODEL_KEYS = ("tms_model_config", "resid_mlp_model_config", "resid_mlp_config")
@@ -38,12 +38,12 @@ _APD_ENDS = {
 
 def is_run(spec: str | Path) -> bool:
     """Whether a path (perhaps with @INSTANCE) names a run's folder or a file in one."""
-    return run_folder(_split(spec)[0]) is not None
+    return run_folder(run_and_instance(spec)[0]) is not None
 
 
 def read_run(spec: str | Path) -> Network:
     """The network of a run; ``FOLDER@2`` is its instance 2.  Raises `UnreadableFile` and `InputError`."""
-    path, instance = _split(spec)
+    path, instance = run_and_instance(spec)
     folder = run_folder(path)
     if folder is None:
         raise UnreadableFile(path, "no folder of a decomposition run (final_config.yaml)")
@@ -65,7 +65,8 @@ def target_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _split(spec: str | Path) -> tuple[Path, int]:
+def run_and_instance(spec: str | Path) -> tuple[Path, int]:
+    """The path of a run and the instance: ``FOLDER@2`` is instance 2, unless a file has that very name."""
     text = str(spec)
     match = re.fullmatch(r"(.+)@(\d+)", text)
     return (Path(match[1]), int(match[2])) if match and not Path(text).exists() else (Path(text), 0)

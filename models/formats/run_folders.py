@@ -17,11 +17,14 @@ from torch import Tensor
 __all__ = ["CONFIG", "at_instance", "checkpoint", "run_folder"]
 
 CONFIG = "final_config.yaml"
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 _STEP = re.compile(r"_(\d+)\.(pth|pt|safetensors)$")
 
 
 def run_folder(path: Path) -> Path | None:
-    """The folder of the run that a path names, itself or a file in it; None where it is no run."""
+    """The folder of the run that a path names, itself or a checkpoint in it; None where it is no run."""
+    if not path.is_dir() and path.suffix not in _SUFFIXES:
+        return None
     folder = path if path.is_dir() else path.parent
     runs = (folder / CONFIG).is_file() or any(folder.glob("*_train_config.yaml"))
     return folder if path.exists() and runs else None

@@ -5,7 +5,15 @@ import itertools
 import pytest
 import torch
 from assay.explanations.errors import ExplanationError
-from assay.explanations.matching import chance_mmcs, column_recovery, corrected_mmcs, cosines, match, mmcs
+from assay.explanations.matching import (
+    chance_mmcs,
+    column_recovery,
+    corrected_mmcs,
+    cosines,
+    match,
+    match_columns,
+    mmcs,
+)
 
 
 @pytest.mark.parametrize(("d", "K", "published"), [(8, 16, 0.60), (8, 512, 0.86), (256, 16_384, 0.24)])
@@ -69,6 +77,20 @@ def test_columns_are_found_by_their_own_columns():
     assert (split.mmcs, split.ml2r) == pytest.approx((1, split.ml2r))
     assert split.ml2r in (pytest.approx(0.4), pytest.approx(0.6), pytest.approx(0.5, abs=0.11))
     assert column_recovery(W, W[None] * 2).ml2r == pytest.approx(2)
+
+
+def test_columns_are_matched_by_length_as_well_as_direction():
+    g = torch.Generator().manual_seed(5)
+    W = torch.randn(2, 4, generator=g)
+    planted = torch.stack([W * (torch.arange(4) == j) for j in range(4)])
+    stray = planted + 0.3 * torch.randn(4, 2, 4, generator=g) * (torch.eye(4)[:, None] == 0)
+    parts = torch.cat([0.01 * W[None], stray[[2, 0, 3, 1]]])
+    paired = match_columns(W, parts)
+    assert paired.found.tolist() == [2, 4, 1, 3]
+    assert paired.cosine.tolist() == pytest.approx([1.0] * 4)
+    assert paired.ratio.tolist() == pytest.approx([1.0] * 4)
+    merged = torch.stack([planted[0] + planted[1], planted[2], planted[3], 0 * W])
+    assert match_columns(W, merged).agrees().sum() == 3
 
 
 def test_shapes_that_do_not_fit_are_refused():
