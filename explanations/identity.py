@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from assay.mdl import Combination
 from torch import Tensor
 
 from .student import Student
@@ -45,9 +46,16 @@ def _tensors(explanation: Any) -> Mapping[str, Tensor]:
     if hasattr(explanation, "dictionary"):
         dictionary = explanation.dictionary()
         rows = {} if dictionary.rows is None else {"rows": dictionary.rows}
-        return {"bias": dictionary.bias, **rows}
+        return {"bias": dictionary.bias, **rows, **_through("rows", dictionary.through)}
     first = slice(1) if explanation.open_ended else slice(None)
-    return {tensor.name: tensor.values[first] for tensor in explanation.parts().tensors}
+    tensors = explanation.parts().tensors
+    told = {tensor.name: tensor.values[first] for tensor in tensors}
+    return told | {n: t for tensor in tensors for n, t in _through(tensor.name, tensor.through).items()}
+
+
+def _through(name: str, through: Combination | None) -> dict[str, Tensor]:
+    """The second dictionary that a tensor is told through, and its codes."""
+    return {} if through is None else {f"{name} codes": through.codes, f"{name} through": through.rows}
 
 
 def about(evidence: Evidence, specs: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .message import (
     TellsCoefficients,
 )
 from .pareto import Place, pareto
-from .part_tensors import PartError, Parts, PartTensor, one_part
+from .part_tensors import Combination, PartError, Parts, PartTensor, one_part
 from .report import Report, ReportError, json_schema, load_report, load_reports
 from .rows import Rows
 from .score import Score, shortest_of, with_choice
@@ -30,6 +30,7 @@ __all__ = [
     "AnswerTarget",
     "CategoricalTarget",
     "Code",
+    "Combination",
     "Comparison",
     "Dictionary",
     "DoesNotDecode",

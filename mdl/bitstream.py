@@ -18,7 +18,7 @@ from . import wire as on
 from .container import SITE, Note, packed, unpacked
 from .lengths import elias_delta
 from .message import Code
-from .part_tensors import Parts, PartTensor, one_part
+from .part_tensors import Combination, Parts, PartTensor, one_part
 from .parts import Grid
 from .site import Channel, on_finest_step, predict, usage_of
 from .streams import shortest
@@ -58,15 +58,17 @@ class Outputs:
 class SiteMessage:
     """All integers of a message about a site: what :func:`encode` writes and :func:`decode` reads.
 
-    ``delta`` and ``step`` are the grids of the activations and of the coefficients. ``octaves`` [parts]: how
-    often the step of each part is doubled, if any is. ``outputs`` is the target, None for the activations
-    themselves; ``restored`` holds it.
+    ``delta`` and ``step`` are the grids of the activations and of the coefficients. ``second`` rows has the
+    dictionary through which the rows may be told, 0 where there is none. ``octaves`` [parts]: how often the
+    step of each part is doubled, if any is. ``outputs`` is the target, None for the activations themselves;
+    ``restored`` holds it.
     """
 
     delta: float
     step: float
     precision: int
     identity: bool
+    second: int
     code: Code
     grids: tuple[Grid, ...]
     octaves: Ints | None
@@ -149,8 +151,8 @@ def decode(data: bytes, predict: Predict | None = None, most_cells: int = MOST_C
 
 def framing_bits(told: SiteMessage) -> float:
     """Bits that no line of the ledger holds: sizes, the two grids, flags, and the end of the coder."""
-    sizes = float(elias_delta(np.array([told.code.rows, told.width, told.code.parts]) + 1).sum())
-    return sizes + 2 * 64 + 2 + target_bits(told.outputs) + CODER_BITS
+    sizes = np.array([told.code.rows, told.width, told.code.parts, told.second]) + 1
+    return float(elias_delta(sizes).sum()) + 2 * 64 + 2 + target_bits(told.outputs) + CODER_BITS
 
 
 def _protocol(
@@ -158,7 +160,7 @@ def _protocol(
 ) -> SiteMessage:
     """One message, in the order in which it travels; the same for both ends."""
     channel = None if told is None else told.channel
-    rows, width, parts = _sizes(wire, told, most_cells)
+    rows, width, parts, second = _sizes(wire, told, most_cells)
     delta = on.double(wire, None if channel is None else channel.delta)
     step = on.double(wire, None if channel is None else channel.step)
     identity = bool(on.bits(wire, None if channel is None else np.array([int(channel.rows is None)]), 1)[0])
@@ -168,11 +170,11 @@ def _protocol(
     active = _support(wire, told, rows, parts)
     row, part = active.nonzero()
     value = shared(wire, part, None if told is None else told.code.value.numpy(), parts)
-    grids = parts_told(wire, _skeleton(parts, width, identity), precision, active, sent)
+    grids = parts_told(wire, _skeleton(parts, width, identity, second), precision, active.sum(0), sent)
     code = Code(torch.from_numpy(row), torch.from_numpy(part), torch.from_numpy(value), rows, parts)
     predicted = _prediction(code, grids, step, identity, octaves)
     target, restored = _corrected(wire, told, predicted, predict, delta)
-    return SiteMessage(delta, step, precision, identity, code, grids, octaves, target, restored)
+    return SiteMessage(delta, step, precision, identity, second, code, grids, octaves, target, restored)
 
 
 def _corrected(
@@ -217,14 +219,17 @@ def _prediction(
     return predict(code, rows, step * 2.0 ** tables["rows"].exponent, bias)
 
 
-def _sizes(wire: Wire, told: Telling | None, most_cells: int) -> tuple[int, int, int]:
+def _sizes(wire: Wire, told: Telling | None, most_cells: int) -> tuple[int, int, int, int]:
     given = None
     if told is not None:
-        given = np.array([len(told.x), told.channel.width, told.channel.parts]) + 1
-    rows, width, parts = (int(n) - 1 for n in on.natural(wire, given, 3))
+        channel = told.channel
+        given = np.array([len(told.x), channel.width, channel.parts, channel.second]) + 1
+    rows, width, parts, second = (int(n) - 1 for n in on.natural(wire, given, 4))
     if max(rows, 1) * max(parts, width) > most_cells or max(parts, width) > MOST_COLUMNS:
         raise BitstreamError(f"{rows} rows × {parts} parts × {width} coordinates are more than this reads")
-    return rows, width, parts
+    if second * max(parts, width) > most_cells:
+        raise BitstreamError(f"a second dictionary of {second} rows is more than this reads")
+    return rows, width, parts, second
 
 
 def _support(wire: Wire, told: Telling | None, rows: int, parts: int) -> Ints:
@@ -235,9 +240,12 @@ def _support(wire: Wire, told: Telling | None, rows: int, parts: int) -> Ints:
     return support(wire, active, told.support, rows, parts)
 
 
-def _skeleton(parts: int, width: int, identity: bool) -> Parts:
+def _skeleton(parts: int, width: int, identity: bool, second: int) -> Parts:
     """The bias, then the rows of the parts: shapes and owners, no numbers."""
     tensors = [one_part("bias", torch.zeros(width), parts)]
     if not identity:
-        tensors.append(PartTensor("rows", torch.zeros(1, 1).expand(parts, width), torch.arange(parts)))
+        zero, through = torch.zeros(1, 1), None
+        if second:
+            through = Combination(zero.expand(parts, second), zero.expand(second, width))
+        tensors.append(PartTensor("rows", zero.expand(parts, width), torch.arange(parts), through=through))
     return Parts(parts, tuple(tensors))

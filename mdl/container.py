@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .wire import BitstreamError, Receiver, Sender
 
-NAME, VERSION = b"ASSAY", 2
+NAME, VERSION = b"ASSAY", 3
 SITE, MECHANISM = 0, 1
 HEADER = struct.Struct("<5sBBBIII")
 LONGEST_NOTE = 2**16

@@ -120,7 +120,7 @@ def low_rank_way(spectrum: Spectrum, flat: Ints, exponent: int, bound: float) ->
             return math.inf
         if (rank, precision) not in tried:
             found = _rounded(U[:, :, :rank], V[:, :rank], precision, flat, exponent)
-            tried[rank, precision] = _gaussian(found.factors) + _entropy(found.residual)
+            tried[rank, precision] = _gaussian(found.factors) + entropy(found.residual)
         return tried[rank, precision]
 
     rank, precision = _descend(total, rank, precision)
@@ -174,7 +174,7 @@ def _gaussian(integers: Ints) -> float:
     return 0.5 * integers.size * math.log2(2 * math.pi * math.e * (float(integers.var()) + 1 / 12))
 
 
-def _entropy(integers: Ints) -> float:
+def entropy(integers: Ints) -> float:
     """Bits at the frequencies of many integers, which are not told: enough to compare ranks."""
     low, high = int(integers.min()), int(integers.max())
     if high - low < COUNTED:

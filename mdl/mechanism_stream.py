@@ -157,7 +157,7 @@ def _protocol(
     if rows % len(inputs) or rows * max(skeleton.count, 1) > most_cells:
         raise BitstreamError(f"{rows} rows × {skeleton.count} parts about {len(inputs)} inputs")
     active, half_octaves, told = _told_of_parts(wire, explanation, rows, skeleton.count, knows)
-    grids = parts_told(wire, skeleton, precision, active, sent)
+    grids = parts_told(wire, skeleton, precision, active.sum(0), sent)
     predicted = _predict(explanation, restored(skeleton, grids), inputs, told, half_octaves)
     target = target_told(wire, None if knows is None else knows.problem.target, knows is not None)
     if target is None:

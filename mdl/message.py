@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from .part_tensors import Parts
+from .part_tensors import Combination, Parts
 
 
 class DoesNotDecode(ValueError):
@@ -43,10 +43,14 @@ class Code:
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
-    """x̂ = bias + Σ_c a_c rows[c]. ``rows`` [parts, d], or None for the identity (the neuron basis)."""
+    """x̂ = bias + Σ_c a_c rows[c]. ``rows`` [parts, d], or None for the identity (the neuron basis).
+
+    They may be told ``through`` a second dictionary, where that is shorter.
+    """
 
     rows: Tensor | None
     bias: Tensor
+    through: Combination | None = None
 
     @property
     def width(self) -> int:

@@ -8,18 +8,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .low_rank import LowRank, Spectrum, is_matrix
 from .part_codes import Masked, Written
+from .streams import Frozen
 from .structure import Frame
 from .tally import Ints
+
+if TYPE_CHECKING:
+    from .parts import SentParts
 
 
 class PartError(ValueError):
     """Parts that do not fit together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """Slices as sparse combinations: ``codes`` [slices, m] times ``rows`` [m, d], of a second dictionary.
+
+    They need not be the slices: what is left is told. The receiver knows m.
+    """
+
+    codes: Tensor
+    rows: Tensor
+
+    def scaled(self, by: Tensor) -> Combination:
+        """The combinations of slices times ``by`` [slices], on the CPU."""
+        return Combination(self.codes.cpu() * by[:, None], self.rows.cpu())
+
+    def tensors(self, owner: Tensor, remainder: int) -> tuple[PartTensor, PartTensor]:
+        """The rows, which belong to the remainder, and the codes, slice by slice."""
+        return one_part("rows", self.rows, remainder), PartTensor("codes", self.codes, owner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +52,8 @@ class PartTensor:
 
     Entries outside ``mask`` are 0 and not sent; the mask itself is. Boolean ``values`` are structure, sent as
     masks are. ``allowed`` [… of a slice] are the entries that exist at all, known to the receiver as shapes
-    are (edges that point forwards, say); the others are 0 and cost nothing.
+    are (edges that point forwards, say); the others are 0 and cost nothing. Slices that are vectors may be
+    told ``through`` a second dictionary, where that is shorter.
     """
 
     name: str
@@ -36,6 +61,7 @@ class PartTensor:
     owner: Tensor
     mask: Tensor | None = None
     allowed: Tensor | None = None
+    through: Combination | None = None
 
     def __post_init__(self) -> None:
         if self.owner.shape != self.values.shape[:1]:
@@ -46,6 +72,19 @@ class PartTensor:
             raise PartError(f"{self.name}: a part holds NaN or infinite numbers")
         if self.allowed is not None:
             self._check_allowed(self.allowed)
+        if self.through is not None:
+            self._check_through(self.through)
+
+    def _check_through(self, through: Combination) -> None:
+        plain = self.mask is None and self.allowed is None and not self.is_structure
+        if not plain or self.values.ndim != 2:
+            raise PartError(f"{self.name}: only whole vectors of numbers are told through a dictionary")
+        codes, rows = tuple(through.codes.shape), tuple(through.rows.shape)
+        slices, d = self.values.shape
+        if len(codes) != 2 or codes[0] != slices or rows != (codes[1], d):
+            raise PartError(
+                f"{self.name}: codes {codes} of rows {rows} do not make values {tuple(self.values.shape)}"
+            )
 
     def _check_allowed(self, allowed: Tensor) -> None:
         if allowed.dtype != torch.bool or allowed.shape != self.values.shape[1:]:
@@ -132,6 +171,8 @@ class Parts:
             known: list[type] = [Masked] if tensor.is_structure else [Written, Masked]
             if not tensor.is_structure and is_matrix(tuple(tensor.values.shape[1:])):
                 known.append(LowRank)
+            if tensor.through is not None:
+                known.append(Through)
             methods.append([*known, Reference] if self.references(index) else known)
         return methods
 
@@ -157,3 +198,12 @@ class Reference:
             return integers
         turned = integers.reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1)
         return turned.reshape(integers.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Through:
+    """A tensor told as ``codes`` of the ``rows`` of a second dictionary, and what is left under one code."""
+
+    rows: SentParts
+    codes: SentParts
+    residual_code: Frozen

@@ -1,8 +1,8 @@
 """Parts on their grids, and what sending them costs.
 
 How a tensor travels is its *method*: written out, as a mask and what it keeps, as factors of low rank and a
-residual, or as the same as a tensor before it. What the receiver knows of the tensor says which methods there
-are to choose from.
+residual, through a second dictionary, or as the same as a tensor before it. What the receiver knows of the
+tensor says which methods there are to choose from.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from torch import Tensor
 from .lengths import Floats, elias_delta, signed_delta
 from .low_rank import low_rank_way
 from .part_codes import SlicePrices, boolean_way, known_range, numeric_ways, step_exponent
-from .part_tensors import PartError, Parts, PartTensor, Reference
-from .tally import Ints
+from .part_tensors import Combination, PartError, Parts, PartTensor, Reference, Through
+from .second_dictionary import combined, precisions
+from .streams import Frozen, shortest
+from .tally import Histogram, Ints
 
 CACHED = 2**18  # entries that are worked on at a time
 
@@ -28,8 +30,8 @@ CACHED = 2**18  # entries that are worked on at a time
 class PartWay:
     """One way to code a tensor: ``header`` once, then ``bits`` [C + 1] for each part's slices.
 
-    ``telling`` is what the bitstream needs: a :class:`Written`, :class:`Masked`, :class:`LowRank` or
-    :class:`Reference`.
+    ``telling`` is what the bitstream needs: a :class:`Written`, :class:`Masked`, :class:`LowRank`,
+    :class:`Through` or :class:`Reference`.
     """
 
     name: str
@@ -78,6 +80,11 @@ class SentParts:
         """Bits that are paid before the first number."""
         return self.header + math.fsum(way.header for way in self.chosen(usage))
 
+    def settled(self) -> SentParts:
+        """The same, each tensor told in the way that is shortest where all parts are sent."""
+        everyone = np.ones(len(self.numbers) - 1, dtype=np.int64)
+        return replace(self, ways=tuple((way,) for way in self.chosen(everyone)))
+
 
 def _sent(usage: Ints) -> Floats:
     """1 for each part that is sent, the remainder last."""
@@ -99,7 +106,10 @@ def send_parts(parts: Parts, precision: int, thorough: bool = True) -> SentParts
         grids.append(_on_grid(tensor, precision))
         priced = [*_ways(tensor, grids[-1], precision, thorough), *_repeated(parts, index, grids)]
         methods = parts.methods(index)
-        ways.append(tuple(_by_part(way, tensor.owners, parts.count + 1, methods) for way in priced))
+        told = [_by_part(way, tensor.owners, parts.count + 1, methods) for way in priced]
+        if thorough and tensor.through is not None and len(tensor.values):
+            told.append(_through(tensor, tensor.through, grids[-1], parts.count, methods))
+        ways.append(tuple(told))
         np.add.at(numbers, tensor.owners, priced[0].numbers)
     return SentParts(
         {t.name: restored(t, grid) for t, grid in zip(parts.tensors, grids, strict=True)},
@@ -180,6 +190,41 @@ def _for_all(way: SlicePrices, slices: int) -> SlicePrices:
     """Prices of one slice for all that are like it."""
     bits, numbers = np.broadcast_to(way.bits, slices), np.broadcast_to(way.numbers, slices)
     return replace(way, bits=bits, numbers=numbers)
+
+
+def _through(
+    tensor: PartTensor, through: Combination, grid: Grid, parts: int, methods: Sequence[type]
+) -> PartWay:
+    """The tensor through a second dictionary: its rows are told once, codes and residual slice by slice."""
+    told = precisions(through, grid.integers, grid.exponent)
+    rows, codes = (
+        send_parts(Parts(parts, (each,)), precision).settled()
+        for each, precision in zip(through.tensors(tensor.owner, parts), told, strict=True)
+    )
+    left = residual(rows.grids[0], codes.grids[0], grid)
+    code = shortest(Histogram.of(left), frozen=True)
+    assert isinstance(code, Frozen)
+    symbols, where = np.unique(left, return_inverse=True)
+    each = code.prices(symbols)[where].reshape(left.shape).sum(1)
+    ways = (rows.ways[0][0], codes.ways[0][0])
+    header = float(signed_delta(grid.exponent)) + rows.header + codes.header + code.header
+    return PartWay(
+        f"through {len(through.rows)} rows of {told[0]} bits, {code.name}",
+        method_bits(methods.index(Through), len(methods)) + header + math.fsum(way.header for way in ways),
+        ways[0].bits + ways[1].bits + np.bincount(tensor.owners, each, minlength=parts + 1),
+        Through(rows, codes, code),
+    )
+
+
+def residual(rows: Grid, codes: Grid, grid: Grid) -> Ints:
+    """What is left of a grid beside a combination of rows."""
+    return grid.integers - combination(rows, codes, grid.exponent)
+
+
+def combination(rows: Grid, codes: Grid, exponent: int) -> Ints:
+    """Integers [slices, d] at an exponent from the grids of a second dictionary and of codes."""
+    second = rows.integers.reshape(codes.integers.shape[1], -1)
+    return combined(codes.integers, second, rows.exponent + codes.exponent - exponent)
 
 
 def _repeated(parts: Parts, index: int, grids: list[Grid]) -> Iterator[SlicePrices]:

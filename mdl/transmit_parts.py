@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from . import wire as on
-from .low_rank import LowRank, is_exact, product
+from .low_rank import MOST_BITS, LowRank, is_exact, product
 from .part_codes import Masked, Written, known_range
-from .part_tensors import Parts, PartTensor, Reference
-from .parts import Grid, PartWay, SentParts
+from .part_tensors import Parts, PartTensor, Reference, Through
+from .parts import Grid, PartWay, SentParts, combination
 from .parts import restored as on_tensor
 from .streams import Frozen, Range
 from .structure import Bools
@@ -35,14 +35,14 @@ def precision_told(wire: Wire, sent: SentParts | None) -> int:
 
 
 def parts_told(
-    wire: Wire, skeleton: Parts, precision: int, active: Ints, sent: SentParts | None
+    wire: Wire, skeleton: Parts, precision: int, used: Ints, sent: SentParts | None
 ) -> tuple[Grid, ...]:
-    """The grids of all tensors; slices of parts that no row of ``active`` [rows, C] uses arrive as zeros.
+    """The grids of all tensors; slices of parts with a zero in ``used`` [C] arrive as zeros.
 
     Of ``skeleton`` shapes, owners, kinds and allowed entries are used, which both ends know.
     """
-    used = np.append(active.any(0), True)
-    told = [None] * len(skeleton.tensors) if sent is None else sent.chosen(used[:-1])
+    told = [None] * len(skeleton.tensors) if sent is None else sent.chosen(used)
+    used = np.append(used > 0, True)
     grids: list[Grid] = []
     for index, way in enumerate(told):
         knows = None if sent is None or way is None else Told(way, sent.grids[index])
@@ -89,7 +89,10 @@ def tensor_told(
         if abs(exponent) > FARTHEST:
             raise BitstreamError(f"{name}: a step of 2^{exponent}")
     ways = {Written: _written, Masked: _masked, LowRank: _low_rank}
-    integers = ways[method](_End(wire, tensor, known_range(precision), sending, exponent), told)
+    if method is Through:
+        integers = _through(wire, tensor, skeleton.count, used, exponent, told)
+    else:
+        integers = ways[method](_End(wire, tensor, known_range(precision), sending, exponent), told)
     return Grid(name, integers, exponent, tensor.owners)
 
 
@@ -191,3 +194,30 @@ def _low_rank(end: _End, told: Told | None) -> Ints:
 def _factor(wire: Wire, given: Ints | None, shape: tuple[int, ...], code: Frozen) -> Ints:
     flat = None if given is None else given.ravel()
     return stream(wire, flat, math.prod(shape), code).reshape(shape)
+
+
+def _through(
+    wire: Wire, tensor: PartTensor, parts: int, used: Ints, exponent: int, told: Told | None
+) -> Ints:
+    """The rows of the second dictionary, the codes of the slices that are sent, and what is left of these."""
+    given = None if told is None else told.way.telling
+    assert given is None or isinstance(given, Through)
+    assert tensor.through is not None
+    grids: list[Grid] = []
+    for inner, sent in zip(
+        tensor.through.tensors(tensor.owner, parts),
+        (None, None) if given is None else (given.rows, given.codes),
+        strict=True,
+    ):
+        skeleton, precision = Parts(parts, (inner,)), precision_told(wire, sent)
+        if precision > MOST_BITS:
+            raise BitstreamError(f"{tensor.name}: a second dictionary of {precision} bits")
+        grids += parts_told(wire, skeleton, precision, used[:-1], sent)
+    integers = combination(grids[0], grids[1], exponent)
+    sending = used[tensor.owners] > 0
+    end = _End(wire, tensor, known_range(MOST_BITS), np.nonzero(sending)[0], exponent)
+    code = end.code(None if given is None else given.residual_code, None)
+    left = None if told is None else (told.grid.integers - integers)[sending].ravel()
+    arrived = stream(wire, left, int(sending.sum()) * integers.shape[1], code)
+    integers[sending] += arrived.reshape(-1, integers.shape[1])
+    return integers

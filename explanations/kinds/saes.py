@@ -11,7 +11,6 @@ from assay.explanations.errors import ExplanationError
 from assay.explanations.sae.folding import nested, rescaled, sparser
 from assay.explanations.sae.formats.detect import load_sae, load_transcoders
 from assay.explanations.sae.mechanism import SAECoefficients, SAEMechanism
-from assay.explanations.sae.meta import MetaCoefficients, MetaMechanism
 from assay.explanations.sae.shipped import METAS, SAES, shipped_sae
 from assay.explanations.sae.site import SAESite
 from assay.explanations.sae.transcoders import Transcoder, TranscoderCoefficients, TranscoderMechanism
@@ -31,8 +30,6 @@ def sae(spec: Spec, subject: Subject) -> Any:
     found = _changed(spec, _named(path))
     if subject.setting == "mechanism":
         return _sae_mechanism(spec, subject, found)
-    if "meta" in spec.options:
-        raise ExplanationError(f"{spec.text!r}: parts are told by parts (meta=…) in --setting mechanism")
     width = subject.width()
     if found.d_in != width:
         raise ExplanationError(f"{spec.text!r}: the SAE reads {found.d_in} coordinates, the site has {width}")
@@ -41,6 +38,16 @@ def sae(spec: Spec, subject: Subject) -> Any:
 
 def _named(path: str) -> SAE:
     return shipped_sae(path) if path in (*SAES, *METAS) else load_sae(path)
+
+
+def _meta(spec: Spec) -> SAE | None:
+    """The SAE on decoder rows that the user names."""
+    return _named(spec.options["meta"]) if "meta" in spec.options else None
+
+
+def _title(sae: SAE, meta: SAE | None) -> str:
+    """What tables call it."""
+    return f"SAE {sae.width}" if meta is None else f"SAE {sae.width} through {meta.width}"
 
 
 def _changed(spec: Spec, found: SAE) -> SAE:
@@ -64,24 +71,23 @@ def _choice(spec: Spec, name: str, ways: dict[str, Callable[[], Any]]) -> Any:
 
 def _sae_site(spec: Spec, subject: Subject, sae: SAE) -> Any:
     """As a dictionary; of a switch SAE the expert of each row is told first, or not at all."""
-    ways: dict[str, Callable[[], Any]] = {"features": lambda: SAESite(sae)}
+    meta = _meta(spec)
+    name = _title(sae, meta)
+    ways: dict[str, Callable[[], Any]] = {"features": lambda: SAESite(sae, name, meta=meta)}
     if sae.router is not None:
-        ways["experts"] = lambda: SAESite(sae, sample=subject.activations())
-    return _choice(spec, f"SAE {sae.width}", ways)
+        ways["experts"] = lambda: SAESite(sae, name, subject.activations(), meta)
+    return _choice(spec, name, ways)
 
 
 def _sae_mechanism(spec: Spec, subject: Subject, sae: SAE) -> Any:
     """Features told by their encoder rows, or by their coefficients: the shorter, unless the user says."""
-    sae = replace(sae, site=spec.options.get("site", sae.site))
+    sae, meta = replace(sae, site=spec.options.get("site", sae.site)), _meta(spec)
+    name = _title(sae, meta)
     ways: dict[str, Callable[[], Any]] = {
-        "encoder": lambda: SAEMechanism(sae, subject.model()),
-        "coefficients": lambda: SAECoefficients(sae, subject.model(), subject.inputs()),
+        "encoder": lambda: SAEMechanism(sae, subject.model(), name, meta),
+        "coefficients": lambda: SAECoefficients(sae, subject.model(), subject.inputs(), name, meta),
     }
-    if "meta" in spec.options:
-        meta = _named(spec.options["meta"])
-        ways["meta encoder"] = lambda: MetaMechanism(sae, meta, subject.model())
-        ways["meta coefficients"] = lambda: MetaCoefficients(sae, meta, subject.model(), subject.inputs())
-    return _choice(spec, f"SAE {sae.width}", ways)
+    return _choice(spec, name, ways)
 
 
 def transcoder(spec: Spec, subject: Subject) -> Any:

@@ -4,7 +4,7 @@ from .folding import gated, nested, rescaled, sparser, unit_rows
 from .formats.detect import load_any, load_sae, load_transcoders
 from .formats.saelens import load_saelens, save_saelens
 from .mechanism import SAECoefficients, SAEMechanism, weights_behind
-from .meta import MetaCoefficients, MetaMechanism
+from .meta import combination
 from .pursuit import Pursuit
 from .router import Router
 from .site import SAESite
@@ -14,8 +14,6 @@ from .weights import SAE
 
 __all__ = [
     "SAE",
-    "MetaCoefficients",
-    "MetaMechanism",
     "Pursuit",
     "Router",
     "SAECoefficients",
@@ -24,6 +22,7 @@ __all__ = [
     "Transcoder",
     "TranscoderCoefficients",
     "TranscoderMechanism",
+    "combination",
     "gated",
     "load_any",
     "load_sae",

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 import torch
 from assay.explanations.errors import ExplanationError
 from assay.explanations.rebuilt import Rebuilt
-from assay.mdl import Parts, PartTensor, one_part
+from assay.mdl import Combination, Parts, PartTensor, one_part
 from assay.models import Network
 from torch import Tensor
 
+from .coefficients import coefficients, dictionary
+from .meta import combination, meta_recipe
 from .router import Router
-from .site import coefficients, dictionary
 from .weights import SAE
 
 
@@ -21,21 +22,23 @@ class SAEMechanism:
 
     One part per feature: decoder row, encoder row, encoder bias (and threshold). The rest is the network,
     the decoder bias and, of a switch SAE, the router. A feature that does not fire contributes nothing (donor
-    zero). The receiver computes the scale of its rows itself.
+    zero). The receiver computes the scale of its rows itself. With ``meta``, an SAE on decoder rows, these
+    are told through its rows where that is shorter.
     """
 
     kind = "sae"
     donor = "zero"
     open_ended = False
 
-    def __init__(self, sae: SAE, network: Network, name: str | None = None) -> None:
+    def __init__(self, sae: SAE, network: Network, name: str | None = None, meta: SAE | None = None) -> None:
         _check(sae)
         self.sae, self.network, self.name = sae, network, name or f"SAE {sae.width}"
+        self.meta, self._through = meta, None if meta is None else combination(sae.W_dec, meta)
         self._rebuilt = Rebuilt(network)
 
     def parts(self) -> Parts:
         """Features, then the remainder."""
-        features, rest = feature_tensors("sae", self.sae, torch.arange(self.sae.width))
+        features, rest = feature_tensors("sae", self.sae, torch.arange(self.sae.width), self._through)
         rest |= self.network.parameters()
         remainder = (one_part(name, value, self.sae.width) for name, value in rest.items())
         return Parts(self.sae.width, (*features, *remainder))
@@ -61,7 +64,7 @@ class SAEMechanism:
 
     def recipe(self) -> dict[str, object]:
         """Architecture, width and where it came from."""
-        return {"kind": self.kind, "told": "encoder rows", **self.sae.recipe()}
+        return {"kind": self.kind, "told": "encoder rows", **self.sae.recipe(), **meta_recipe(self.meta)}
 
 
 class SAECoefficients:
@@ -70,18 +73,23 @@ class SAECoefficients:
     One part per feature: its decoder row; where rows are normalised, the scale and the mean are parts as in
     the site setting. Nothing before the site needs to be sent, so the rest is the decoder bias and the
     weights that the outputs still depend on once the site is given. Of a switch SAE neither encoder nor
-    router is sent.
+    router is sent. ``meta`` as above.
     """
 
     kind = "sae"
     donor = "zero"
     open_ended = False
 
-    def __init__(self, sae: SAE, network: Network, x: Tensor, name: str | None = None) -> None:
+    def __init__(
+        self, sae: SAE, network: Network, x: Tensor, name: str | None = None, meta: SAE | None = None
+    ) -> None:
         _check(sae)
         self.sae, self.network, self.name = sae.to(network.device), network, name or f"SAE {sae.width}"
         self.behind = weights_behind(network, sae.site, x[:1])
         self._dictionary = dictionary(self.sae)
+        self.meta, self._through = meta, None
+        if meta is not None and self._dictionary.rows is not None:
+            self._through = combination(self._dictionary.rows, meta)
         self._rebuilt = Rebuilt(network)
 
     def parts(self) -> Parts:
@@ -89,7 +97,7 @@ class SAECoefficients:
         own, told = self.network.parameters(), self._dictionary
         rest = {"sae.b_dec": told.bias, **{name: own[name] for name in self.behind}}
         assert told.rows is not None
-        rows = PartTensor("sae.W_dec", told.rows, torch.arange(told.parts))
+        rows = PartTensor("sae.W_dec", told.rows, torch.arange(told.parts), through=self._through)
         return Parts(told.parts, (rows, *(one_part(n, v, told.parts) for n, v in rest.items())))
 
     def coefficients(self, x: Tensor) -> Tensor:
@@ -108,14 +116,9 @@ class SAECoefficients:
     def predict_from(self, restored: Mapping[str, Tensor], x: Tensor, coefficients: Tensor) -> Tensor:
         """Run what comes after the site on the decoded features."""
         device, dtype = self.network.device, self.network.dtype
-        rows = self._rows(restored)
-        W_dec, b_dec = (rows[name].to(device, dtype) for name in ("sae.W_dec", "sae.b_dec"))
+        W_dec, b_dec = (restored[name].to(device, dtype) for name in ("sae.W_dec", "sae.b_dec"))
         told = coefficients.to(W_dec) @ W_dec + b_dec[0]
         return self._rebuilt(restored).patched(x, {self.sae.site: lambda a: told.reshape(a.shape)})
-
-    def _rows(self, restored: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """What arrived, decoder rows among it."""
-        return restored
 
     def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:
         """With coefficients at full precision where active."""
@@ -123,7 +126,7 @@ class SAECoefficients:
 
     def recipe(self) -> dict[str, object]:
         """Architecture, width and where it came from."""
-        return {"kind": self.kind, "told": "coefficients", **self.sae.recipe()}
+        return {"kind": self.kind, "told": "coefficients", **self.sae.recipe(), **meta_recipe(self.meta)}
 
 
 def _check(sae: SAE) -> None:
@@ -135,14 +138,17 @@ def _check(sae: SAE) -> None:
         )
 
 
-def feature_tensors(prefix: str, sae: SAE, owner: Tensor) -> tuple[list[PartTensor], dict[str, Tensor]]:
+def feature_tensors(
+    prefix: str, sae: SAE, owner: Tensor, through: Combination | None = None
+) -> tuple[list[PartTensor], dict[str, Tensor]]:
     """What belongs to the features, slice f to the part ``owner[f]``, and what belongs to none."""
-    rows = {"W_dec": sae.W_dec}
+    rows: dict[str, Tensor] = {}
     if sae.pursuit is None:
         rows |= {"W_enc": sae.W_enc.T, "b_enc": sae.b_enc}
     if sae.threshold is not None:
         rows["threshold"] = sae.threshold
-    features = [PartTensor(f"{prefix}.{name}", value, owner) for name, value in rows.items()]
+    features = [PartTensor(f"{prefix}.W_dec", sae.W_dec, owner, through=through)]
+    features += [PartTensor(f"{prefix}.{name}", value, owner) for name, value in rows.items()]
     rest = {f"{prefix}.b_dec": sae.b_dec}
     if sae.router is not None:
         rest |= {f"{prefix}.router.W": sae.router.W, f"{prefix}.router.b": sae.router.b}

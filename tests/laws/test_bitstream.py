@@ -164,7 +164,7 @@ def test_noise_with_a_fitting_checksum_is_refused(written, noise):
 
 
 def test_an_unknown_version_or_setting_is_refused(written):
-    for place, wrong, words in ((5, 1, "version 1; this reads 2"), (5, 9, "version 9"), (6, 7, "setting")):
+    for place, wrong, words in ((5, 1, "version 1; this reads 3"), (5, 9, "version 9"), (6, 7, "setting")):
         other = written[:place] + bytes([wrong]) + written[place + 1 :]
         with pytest.raises(BitstreamError, match=words):
             decode(other)
@@ -175,7 +175,7 @@ def test_an_unknown_version_or_setting_is_refused(written):
 def huge(rows: int, width: int, parts: int) -> bytes:
     """A stream that begins with these sizes."""
     sender = Sender()
-    on.natural(sender, np.array([rows, width, parts]) + 1, 3)
+    on.natural(sender, np.array([rows, width, parts, 0]) + 1, 4)
     return packed(SITE, sender, torch.zeros(1, dtype=torch.int64))
 
 
