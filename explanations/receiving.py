@@ -6,10 +6,13 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from assay.models import Network
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from .errors import ExplanationError
 
 
 class _Blank(TorchFunctionMode):
@@ -30,8 +33,9 @@ class _Blank(TorchFunctionMode):
 def receiver(explanation: Any, network: Network | None = None) -> Any:
     """A copy in which every real number of the explanation, and of networks that it holds, is zero.
 
-    What such a copy predicts from a message can come from nothing but the message. Shapes, masks and names
-    stay, and so do constants of the architecture (``network``'s buffers that no file of weights holds).
+    What such a copy predicts from a message can come from nothing but the message. Shapes, masks and words
+    stay, but for its name, which is for tables, and so do constants of the architecture (``network``'s
+    buffers that no file of weights holds). Raises :class:`ExplanationError` for what cannot be copied.
     """
     constants: dict[int, Any] = {}
     if network is not None:
@@ -39,5 +43,26 @@ def receiver(explanation: Any, network: Network | None = None) -> Any:
         for name, buffer in network.module.named_buffers():
             if name not in stored:
                 constants[id(buffer)] = buffer
-    with _Blank():
-        return copy.deepcopy(explanation, constants)
+    try:
+        with _Blank():
+            known = copy.deepcopy(explanation, constants | _blank_arrays(vars(explanation)))
+    except (TypeError, copy.Error) as error:
+        raise ExplanationError(
+            f"{explanation.name}: no receiver's copy can be made of it: {error}"
+        ) from error
+    for told in ("parts", "dictionary"):  # answers that the sender has noted on it
+        vars(known).pop(told, None)
+    vars(known)["name"] = "receiver"
+    return known
+
+
+def _blank_arrays(held: object, depth: int = 3) -> dict[int, Any]:
+    """Zeros for the arrays of real numbers that an explanation holds, in tables and lists as well."""
+    if isinstance(held, np.ndarray) and held.dtype.kind in "fc":
+        return {id(held): np.zeros_like(held)}
+    if not isinstance(held, dict | list | tuple) or not depth:
+        return {}
+    found: dict[int, Any] = {}
+    for item in held.values() if isinstance(held, dict) else held:
+        found |= _blank_arrays(item, depth - 1)
+    return found

@@ -5,6 +5,7 @@ The model is run once for all explanations; each is then scored on the same acti
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -36,6 +37,7 @@ from torch import Tensor
 from .alternatives import Alternatives
 from .errors import ExplanationError
 from .identity import digest, fingerprint, model_digest
+from .receiving import receiver
 from .registry import build
 from .student import Student
 from .subject import Setting, Subject
@@ -151,7 +153,7 @@ def tally(
     subject = evidence.subject()
     with tallies.saved_when_cut_short():
         for i, spec in enumerate(specs):
-            explanation = build(spec, subject)
+            explanation = _asked_once(build(spec, subject))
             place = _Place(tallies, str(i))
             if isinstance(explanation, Alternatives):
                 for way, one in enumerate(explanation.ways):
@@ -159,6 +161,18 @@ def tally(
             elif not isinstance(explanation, Student):
                 _tallied(evidence, explanation, progress, place)
     tallies.save()
+
+
+def _asked_once(explanation: Any) -> Any:
+    """The explanation, asked once what it sends: what is tallied, priced and digested is the same."""
+    if isinstance(explanation, Alternatives):
+        return Alternatives(explanation.name, [_asked_once(way) for way in explanation.ways])
+    if isinstance(explanation, Student):
+        return explanation
+    question = "dictionary" if hasattr(explanation, "dictionary") else "parts"
+    answer, same = getattr(explanation, question)(), copy.copy(explanation)
+    vars(same)[question] = lambda: answer
+    return same
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,7 @@ def weigh_one(
     place: _Place | None = None,
 ) -> Report:
     """Score one explanation object on the evidence."""
+    explanation = _asked_once(explanation)
     sent, score = _score(evidence, explanation, progress, place)
     device = str(evidence.network.device) if evidence.network is not None else "cpu"
     record = ExplanationRecord(
@@ -237,7 +252,10 @@ def _tallied(
     if place is not None:
         course = place.tallies.course(place.key, explanation, named)
     if evidence.question.setting == "mechanism":
-        return tally_mechanism(explanation, mechanism_problem(evidence), precision, course=course)
+        known = receiver(explanation, evidence.network)
+        return tally_mechanism(
+            explanation, mechanism_problem(evidence), precision, course=course, receiver=known
+        )
     return tally_site(explanation, site_problem(evidence), precision, course=course)
 
 
@@ -260,6 +278,8 @@ def site_problem(evidence: Evidence) -> SiteProblem:
     question, activations = evidence.question, evidence.activations
     assert activations is not None
     x = activations.rows
+    if not len(x):
+        raise ExplanationError(f"there are no activations at {activations.site!r} to explain")
     device = evidence.network.device if evidence.network is not None else x.device
     delta = question.delta if question.delta is not None else float(x[:].std()) / 16
     downstream = None if question.target == "activations" else _downstream(evidence)

@@ -60,12 +60,15 @@ def known_range(precision: int) -> Range:
 
 
 def step_exponent(values: Tensor, precision: int) -> int:
-    """The least e such that all values / 2^e round into the signed range of ``precision`` bits."""
+    """The least e such that all values / 2^e round into the signed range of ``precision`` bits.
+
+    At least −1022, the least exponent of a double with all its digits: numbers far below it round to zero.
+    """
     largest = float(values.abs().max()) if values.numel() else 0.0
     if largest == 0.0:
         return 0
     top = 2 ** (precision - 1) - 1
-    return math.ceil(math.log2(largest / (top + 0.499)))
+    return max(math.ceil(math.log2(largest) - math.log2(top + 0.499)), -1022)
 
 
 def numeric_ways(
@@ -136,7 +139,7 @@ def _coded(flat: Ints, keep: Bools, known: Range) -> Iterator[tuple[Frozen, Floa
 
 def _few(flat: Ints, known: Range) -> bool:
     """Whether counting the symbols of each slice takes less room than the slices themselves."""
-    return len(flat) * known.size <= flat.size
+    return 0 < len(flat) * known.size <= flat.size
 
 
 def _counted(flat: Ints, keep: Bools, known: Range) -> tuple[Histogram, Price]:
