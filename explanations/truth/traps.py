@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from assay.explanations.components import Always, ByWeight, Components, planted_components
+from assay.explanations.components import Always, ByWeight, Components, Reads, planted_components
 from assay.explanations.errors import ExplanationError
 from assay.explanations.sae import SAE
 from assay.explanations.whole import WholeNetwork
@@ -55,7 +55,7 @@ def arbitrary_parts(honest: Components, seed: int = 0) -> Components:
 class _OthersAlways(ByWeight):
     """The rule of the honest parts, and the two last parts always."""
 
-    def __init__(self, honest: ByWeight) -> None:
+    def __init__(self, honest: Reads) -> None:
         self.honest = honest
 
     def __call__(self, weight: str, inner: Tensor, read: Tensor | None = None) -> Tensor:
@@ -70,8 +70,8 @@ class _OthersAlways(ByWeight):
 
 def cancelling_pair(honest: Components, seed: int = 0) -> Components:
     """The honest parts, one part that does something large, and one that undoes it."""
-    if not isinstance(honest.importance, ByWeight):
-        raise ExplanationError("cancelling pair: the honest parts need a rule that looks at one weight")
+    if not isinstance(honest.importance, Reads):
+        raise ExplanationError("cancelling pair: the honest parts have to be needed where they read")
     generator = torch.Generator().manual_seed(seed)
     factors = {}
     for name, (L, R) in honest.factors.items():
@@ -118,7 +118,7 @@ class SwappedAnswers(WholeNetwork):
         super().__init__(network, "swapped answers")
         order = torch.argsort(labels, stable=True)
         partner = torch.arange(len(labels))
-        for label in labels.unique():
+        for label in sorted(set(labels.tolist())):
             same = order[labels[order] == label]
             partner[same] = same.roll(1)
         self.inputs = inputs
