@@ -25,7 +25,7 @@ def check_usage(options: dict[str, Any]) -> None:
     else:
         if not options["model"]:
             problems.append("expected MODEL, or --activations FILE")
-        elif not options["data"] and not options["model"].startswith("zoo:"):
+        elif not options["data"] and not options["model"].startswith(("zoo:", "program:")):
             problems.append("expected --data")
         if options["setting"] == "site" and not options["site"]:
             problems.append("the site setting needs --site")

@@ -70,7 +70,7 @@ def ledger_sheet(comparison: Comparison) -> Sheet:
     n = datum(scope)
     note = (
         f"L(N): bits of a message about N {n}s; rate: bits for each further {n}. "
-        f"Parts to total: bits per {scope.unit}, over the {count(scope.rows)} {n}s that were scored."
+        f"Parts to total: bits per {scope.unit}, over the {count(scope.data)} {n}s that were scored."
     )
     return _sheet("", columns, rows, note)
 

@@ -31,17 +31,15 @@ ZOO_DATA = 4096
 def load_dataset(spec: str, network: Network, limit: int | None = None, seed: int = 0) -> Dataset:
     """Load data for a network from what the user wrote.
 
-    ``zoo`` draws fresh held-out data of a shipped network (``limit`` of them, 4,096 if it is left out), the
-    folder of a decomposition run draws as that run did.  A file is an array or a table (see `read_arrays`;
-    ``inputs``, ``input_ids`` or ``tokens``, and perhaps ``labels``), or a text, which the network's tokenizer
-    (or the bytes, for a byte-level model) turns into tokens.  Texts and one long array of tokens are cut into
-    stretches that do not overlap, labelled with the token that follows each.  Raises `InputError`, also for
-    data that do not fit the network.
+    ``zoo`` draws fresh held-out data of a shipped network or a compiled program (``limit`` of them, 4,096 if
+    it is left out), the folder of a decomposition run draws as that run did.  A file is an array or a table
+    (see `read_arrays`; ``inputs``, ``input_ids`` or ``tokens``, and perhaps ``labels``), or a text, which the
+    network's tokenizer (or the bytes, for a byte-level model) turns into tokens.  Texts and one long array of
+    tokens are cut into stretches that do not overlap, labelled with the token that follows each.  Raises
+    `InputError`, also for data that do not fit the network.
     """
     if spec == "zoo" or spec.startswith("zoo:"):
-        from . import zoo
-
-        return zoo.data(spec.partition(":")[2] or network.name, ZOO_DATA if limit is None else limit, seed)
+        return _drawn(spec.partition(":")[2] or network.name, ZOO_DATA if limit is None else limit, seed)
     path = Path(spec)
     if path.is_dir() and is_run(path):
         return draw_run_data(path, network, ZOO_DATA if limit is None else limit, seed)
@@ -56,6 +54,14 @@ def load_dataset(spec: str, network: Network, limit: int | None = None, seed: in
     dataset = dataset if limit is None else dataset.take(limit)
     network.check(dataset.inputs)
     return dataset
+
+
+def _drawn(name: str, n: int, seed: int) -> Dataset:
+    from . import programs, zoo
+
+    kind, _, program = name.partition("-")
+    known = kind == "program" and program in programs.PROGRAMS
+    return programs.PROGRAMS[program]().data(n, seed) if known else zoo.data(name, n, seed)
 
 
 def _from_arrays(path: Path, network: Network) -> Dataset:

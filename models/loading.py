@@ -23,7 +23,8 @@ __all__ = ["load"]
 def load(spec: str, base: Path | None = None) -> Network:
     """Load a network from what the user wrote.
 
-    ``zoo:NAME`` is one of the shipped networks, ``python:module:factory`` calls the user's own function (this
+    ``zoo:NAME`` is one of the shipped networks, ``program:NAME`` a compiled program (:mod:`.programs`),
+    ``python:module:factory`` calls the user's own function (this
     runs its code) and anything else is a path, relative to ``base``: our own file, a state dict of
     TransformerLens, an ONNX file, the folder of a Hugging Face model or of a decomposition run.  What it is
     shows from its content.  Raises `InputError`.
@@ -33,13 +34,19 @@ def load(spec: str, base: Path | None = None) -> Network:
         from . import zoo
 
         return zoo.load(rest)
+    if scheme == "program":
+        from . import programs
+
+        return programs.load(rest).network
     if scheme == "python":
         return _from_factory(rest, base or Path.cwd())
     path = (base or Path()) / spec
     if is_run(path):
         return read_run(path)
     if not path.exists():
-        raise UnreadableFile(path, "there is no such file (nor is it zoo:NAME or python:module:factory)")
+        raise UnreadableFile(
+            path, "there is no such file (nor is it zoo:NAME, program:NAME or python:module:factory)"
+        )
     if path.is_dir():
         return _from_folder(path)
     if (reader := READERS.get(path.suffix.lower())) is None:

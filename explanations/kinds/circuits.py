@@ -22,6 +22,8 @@ from assay.explanations.circuits.graph import Start
 from assay.explanations.errors import ExplanationError
 from assay.explanations.specs import Spec
 from assay.explanations.subject import Subject
+from assay.explanations.truth import true_circuit
+from assay.models import programs
 
 CUTS = ("keep", "edges", "threshold", "by", "level")
 DONOR_DATA = 1024
@@ -35,6 +37,8 @@ def circuit(spec: Spec, subject: Subject) -> Any:
     if spec.path is not None:
         spec.only(*CUTS, "donor")
         return _from_file(spec, subject)
+    if "from" in spec.options:
+        return _known(spec, subject)
     default = "attribution" if subject.model().input == "token" else "magnitude"
     method = spec.options.get("method", default)
     if method in EDGE_METHODS:
@@ -49,6 +53,19 @@ def circuit(spec: Spec, subject: Subject) -> Any:
     if method == "magnitude":
         return prune_by_magnitude(subject.model(), keep)
     return prune_by_attribution(subject.model(), subject.inputs()[:ATTRIBUTED], keep)
+
+
+def _known(spec: Spec, subject: Subject) -> Any:
+    """The circuit that a compiled program's construction made."""
+    spec.only("from")
+    kind, _, program = subject.model().name.partition("-")
+    if spec.options["from"] != "truth" or kind != "program" or program not in programs.PROGRAMS:
+        known = ", ".join(f"program:{name}" for name in programs.PROGRAMS)
+        raise ExplanationError(f"{spec.text!r}: only from=truth is known, and only of {known}")
+    compiled = programs.load(program)
+    if compiled.network.digest != subject.model().digest:
+        raise ExplanationError(f"{spec.text!r}: the network is not {kind}:{program} as it is compiled here")
+    return true_circuit(compiled)
 
 
 def _cut(spec: Spec, keep: float | None = None) -> Cut:

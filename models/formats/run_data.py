@@ -26,7 +26,7 @@ _EXACTLY = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 def usual_data(model: str) -> str:
     """What data a model is scored on when none are named: those of its run, or the zoo's."""
     path, _ = run_and_instance(model)
-    folder = None if model.startswith(("zoo:", "python:")) else run_folder(path)
+    folder = None if model.startswith(("zoo:", "program:", "python:")) else run_folder(path)
     return "zoo" if folder is None else str(folder)
 
 

@@ -10,6 +10,7 @@ from assay.explanations import (
     WholeNetwork,
     gather,
     svd_components,
+    weigh,
 )
 from assay.explanations.truth import (
     edges,
@@ -21,6 +22,7 @@ from assay.explanations.truth import (
 )
 from assay.explanations.weighing import mechanism_problem
 from assay.mdl import MechanismProblem, kl_bits, score_mechanism
+from assay.models import load, load_dataset
 from assay.models.programs import PROGRAMS, bigram_memory
 
 
@@ -114,3 +116,13 @@ def test_a_part_for_each_bigram_fires_for_its_key_alone():
     dense = score_mechanism(svd_components(memory.network, (memory.memory,)), problem, 8)
     assert by_fact.faithfulness["l0"] == 1.0
     assert by_fact.law(1) < dense.law(1)  # one datum needs one fact of it
+
+
+def test_programs_and_their_truth_are_named_on_a_command_line():
+    network = load("program:histogram")
+    data = load_dataset("zoo", network, 32)
+    evidence = gather(Question("mechanism", "outputs", delta=0.1, precision=2), network, data)
+    truth, whole = weigh(evidence, ["circuit,from=truth", "network"])
+    assert truth.ledger.total < whole.ledger.total
+    with pytest.raises(ExplanationError, match="only of program:reverse"):
+        weigh(evidence, ["circuit,from=lore"])
