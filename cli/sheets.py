@@ -68,9 +68,10 @@ def ledger_sheet(comparison: Comparison) -> Sheet:
     scope, rows = comparison.scope, comparison.rows
     columns = [*LAW, *LINES]
     n = datum(scope)
+    told = scope.rows if n == scope.unit else scope.data
     note = (
         f"L(N): bits of a message about N {n}s; rate: bits for each further {n}. "
-        f"Parts to total: bits per {scope.unit}, over the {count(scope.data)} {n}s that were scored."
+        f"Parts to total: bits per {scope.unit}, over the {count(told)} {n}s that were scored."
     )
     return _sheet("", columns, rows, note)
 
