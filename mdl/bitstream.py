@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import wire as on
+from .active import Active
 from .container import SITE, Note, packed, unpacked
 from .lengths import elias_delta
 from .message import Code
@@ -114,13 +115,10 @@ def telling(
 ) -> Telling:
     """What a channel sends about activations [rows, d], chunk by chunk; ``support`` codes the active sets."""
     codes = [channel.integers(x[rows]) for rows in chunks]
-    joined = Code(
-        torch.cat([code.row + rows.start for rows, code in zip(chunks, codes, strict=True)]).cpu(),
-        torch.cat([code.part for code in codes]).cpu(),
-        torch.cat([code.value for code in codes]).cpu(),
-        len(x),
-        channel.parts,
-    )
+    row = torch.cat([code.row + rows.start for rows, code in zip(chunks, codes, strict=True)]).cpu()
+    part, value = (torch.cat([getattr(code, of) for code in codes]).cpu() for of in ("part", "value"))
+    order = (row * channel.parts + part).argsort()  # on the wire parts ascend on a row
+    joined = Code(row[order], part[order], value[order], len(x), channel.parts)
     return Telling(channel, x, joined, support or shortest_support(usage_of(joined)), outputs)
 
 
@@ -168,10 +166,10 @@ def _protocol(
     precision = precision_told(wire, sent)
     octaves = _octaves(wire, channel, parts)
     active = _support(wire, told, rows, parts)
-    row, part = active.nonzero()
-    value = shared(wire, part, None if told is None else told.code.value.numpy(), parts)
-    grids = parts_told(wire, _skeleton(parts, width, identity, second), precision, active.sum(0), sent)
-    code = Code(torch.from_numpy(row), torch.from_numpy(part), torch.from_numpy(value), rows, parts)
+    value = shared(wire, active.part, None if told is None else told.code.value.numpy(), parts)
+    grids = parts_told(wire, _skeleton(parts, width, identity, second), precision, active.counts, sent)
+    row, part = torch.from_numpy(active.row), torch.from_numpy(active.part)
+    code = Code(row, part, torch.from_numpy(value), rows, parts)
     predicted = _prediction(code, grids, step, identity, octaves)
     target, restored = _corrected(wire, told, predicted, predict, delta)
     return SiteMessage(delta, step, precision, identity, second, code, grids, octaves, target, restored)
@@ -232,11 +230,10 @@ def _sizes(wire: Wire, told: Telling | None, most_cells: int) -> tuple[int, int,
     return rows, width, parts, second
 
 
-def _support(wire: Wire, told: Telling | None, rows: int, parts: int) -> Ints:
+def _support(wire: Wire, told: Telling | None, rows: int, parts: int) -> Active:
     if told is None:
         return support(wire, None, None, rows, parts)
-    active = np.zeros((rows, parts), dtype=np.int64)
-    active[told.code.row.numpy(), told.code.part.numpy()] = 1
+    active = Active(told.code.row.numpy(), told.code.part.numpy(), rows, parts)
     return support(wire, active, told.support, rows, parts)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from . import wire as on
+from .active import Active
 from .bitstream import CODER_BITS, MOST_CELLS
 from .container import MECHANISM, Note, packed, unpacked
 from .grid import quantise, restore
@@ -172,15 +173,15 @@ def _told_of_parts(
     wire: Wire, explanation: MechanismExplanation, rows: int, parts: int, knows: _Told | None
 ) -> tuple[Ints, int | None, Ints]:
     """Which parts are active [rows, parts]; the step of coefficients, and they, where the kind tells them."""
-    given = None if knows is None else (knows.told != 0).astype(np.int64)
-    active = support(wire, given, None if knows is None else knows.support, rows, parts)
+    given = None if knows is None else Active.of(knows.told)
+    sets = support(wire, given, None if knows is None else knows.support, rows, parts)
+    active, row, part = sets.dense(), sets.row, sets.part
     if not isinstance(explanation, TellsCoefficients):
         return active, None, active
     step = None if knows is None else np.array([knows.half_octaves])
     half_octaves = int(on.integer(wire, step, 1)[0])
     if abs(half_octaves) > MOST_HALF_OCTAVES:
         raise BitstreamError(f"a step of 2^{half_octaves / 2}")
-    row, part = active.nonzero()
     told = np.zeros_like(active)
     told[row, part] = shared(wire, part, None if knows is None else knows.told[row, part], parts)
     return active, half_octaves, told

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import wire as on
-from .lengths import Floats
+from .active import Active
 from .streams import STEEPEST, WIDEST, Adaptive, Discretised, Frozen, Range, Raw, StreamCode, Table, Universal
 from .tally import Histogram, Ints
+from .transmit_sets import sparse_flags
 from .wire import BitstreamError, Wire
 
 FAMILIES = ("adaptive", "raw", "table", "laplace", "gaussian", "gamma", "delta", "exponential")
@@ -82,20 +83,24 @@ def _counts(wire: Wire, tally: Histogram | None, span: Range) -> Histogram:
 
 def flags(wire: Wire, given: Ints | None, count: int) -> Ints:
     """Flags [count] under one adaptive code."""
-    return flag_rows(wire, None if given is None else given[:, None], count, 1)[:, 0]
+    told = None if given is None else Active.of(given[:, None])
+    return flag_rows(wire, told, count, 1).dense()[:, 0]
 
 
-def flag_rows(wire: Wire, given: Ints | None, rows: int, columns: int) -> Ints:
-    """Flags [rows, columns], each column under a KT estimator of its own."""
-    received = np.zeros((rows, columns), dtype=np.int64)
-    ones = np.full(columns, 0.5)
+def flag_rows(wire: Wire, given: Active | None, rows: int, parts: int) -> Active:
+    """Which parts are active on each row, each part under a KT estimator of its own."""
+    ones, found = np.full(parts, 0.5), [np.zeros(0, dtype=np.int64)]
     for block in blocks(rows):
         size = block.stop - block.start
-        p: Floats = np.tile(ones / (block.start + 1), size)
-        told = None if given is None else given[block].ravel()
-        received[block] = wire.bernoulli(told, p).reshape(size, columns)
-        ones += received[block].sum(0)
-    return received
+        told = None
+        if given is not None:
+            here = given.between(block.start, block.stop)
+            told = np.sort(here.part * size + here.row)
+        place = sparse_flags(wire, told, np.full(parts, size), ones / (block.start + 1))
+        ones += np.bincount(place // size, minlength=parts)
+        found.append((place % size + block.start) * parts + place // size)
+    place = np.concatenate(found)
+    return Active.at(place // max(parts, 1), place % max(parts, 1), rows, parts)
 
 
 def stream(wire: Wire, symbols: Ints | None, count: int, code: StreamCode) -> Ints:

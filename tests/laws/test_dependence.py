@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from assay.mdl.active import Active
 from assay.mdl.dependence import BEFORE, NONE, dependence, with_parents
 from assay.mdl.joint import Together
 from assay.mdl.support import shortest_support, support_costs
@@ -93,21 +94,22 @@ def test_given_the_parents_the_code_is_a_probability(data, positions, seed):
 @given(*CASES)
 def test_every_code_of_the_support_travels(data, positions, parts, seed):
     active = drawn(data, positions, parts, seed)
-    integers, rows = active.flatten(0, 1).long().numpy(), data * positions
+    sets, rows = Active.of(active.flatten(0, 1).long().numpy()), data * positions
     for cost in support_costs(tallied(active)):
         sender = Sender()
-        support(sender, integers, cost, rows, parts)
-        assert np.array_equal(support(Receiver(sender.words()), None, None, rows, parts), integers)
+        support(sender, sets, cost, rows, parts)
+        arrived = support(Receiver(sender.words()), None, None, rows, parts)
+        assert np.array_equal(arrived.dense(), sets.dense())
 
 
 def test_the_stream_is_as_long_as_the_price():
     active = drawn(3000, 10, 12, 3)
-    integers = active.flatten(0, 1).long().numpy()
+    sets = Active.of(active.flatten(0, 1).long().numpy())
     costs = {cost.name: cost for cost in support_costs(tallied(active))}
     for name in ("dependent", "dependent frequencies"):
         sender = Sender()
-        support(sender, integers, costs[name], *integers.shape)
-        assert 32 * len(sender.words()) == pytest.approx(costs[name].bits(len(integers)), rel=0.005)
+        support(sender, sets, costs[name], sets.rows, sets.parts)
+        assert 32 * len(sender.words()) == pytest.approx(costs[name].bits(sets.rows), rel=0.005)
     assert costs["dependent"].bits(30_000) < 0.85 * costs["per-part"].bits(30_000)
 
 
@@ -140,11 +142,11 @@ def test_tallies_with_and_without_pairs_do_not_add():
 def test_parents_in_a_circle_are_refused():
     active = drawn(50, 1, 3, 0)
     whole = tallied(active)
-    integers = active.flatten(0, 1).long().numpy()
+    sets = Active.of(active.flatten(0, 1).long().numpy())
     cost = next(c for c in support_costs(whole) if c.name == "dependent")
     honest = cost.dependence.parent
     forged = with_parents(whole, honest)
     forged.parent[:] = [1, 2, 0]
     sender = Sender()
     with pytest.raises(BitstreamError, match="each other's parents"):
-        support(sender, integers, cost.__class__("dependent", 0.0, 0.0, False, forged), 50, 3)
+        support(sender, sets, cost.__class__("dependent", 0.0, 0.0, False, forged), 50, 3)
