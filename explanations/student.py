@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from assay.mdl import Rows
 from assay.models import Network
+from assay.models.zoo.training import one_thread
 from torch import Tensor, nn
 
 CONTEXT, EMBEDDING, HIDDEN = 4, 16, 256
@@ -16,7 +17,11 @@ LEARNING_RATE = 2e-3
 
 
 class Student:
-    """An MLP that learns online; its last layer starts at zero, so it begins by knowing nothing."""
+    """An MLP that learns online; its last layer starts at zero, so it begins by knowing nothing.
+
+    It is trained on one thread of the CPU: the same software on a like machine trains the same student, and
+    reads what another has sent.
+    """
 
     kind = "student"
     donor = "zero"
@@ -26,18 +31,19 @@ class Student:
         self.name, self.seed = "prequential student", seed
         self.categorical, self.tokens = network.output == "categorical", network.input == "token"
         self.by_position = self.tokens and len(outputs.shape) == 3
-        self._width, self._device = int(outputs.shape[-1]), network.device
+        self._width = int(outputs.shape[-1])
         self._vocabulary = network.vocabulary or 0
         self._size = CONTEXT if self.by_position else int(inputs[0].numel())
-        flat = inputs.flatten(1).double() if not self.tokens else torch.zeros(1, 1)
-        self._centre, self._spread = flat.mean(0), flat.std(0, correction=0).clamp_min(1e-6)
+        flat = inputs.flatten(1).cpu().double() if not self.tokens else torch.zeros(1, 1)
+        with one_thread():
+            self._centre, self._spread = flat.mean(0), flat.std(0, correction=0).clamp_min(1e-6)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._net = self._fresh().to(self._device)
+            self._net = self._fresh()
         self._optimiser = torch.optim.Adam(self._net.parameters(), lr=LEARNING_RATE)
         self._order = torch.Generator().manual_seed(self.seed)
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -60,23 +66,24 @@ class Student:
             return padded.unfold(1, CONTEXT, 1).flatten(0, 1)
         if self.tokens:
             return x.flatten(1)
-        centre, spread = self._centre.to(x.device), self._spread.to(x.device)
-        return ((x.flatten(1).double() - centre) / spread).float()
+        return ((x.flatten(1).double() - self._centre) / self._spread).float()
 
+    @one_thread()
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """Logits, or values, of every datum (and position)."""
-        out = self._net(self._rows(x.to(self._device)))
+        out = self._net(self._rows(x.cpu()))
         if not self.categorical:
-            out = out.double() * self._scale.to(out.device) + self._mean.to(out.device)
+            out = out.double() * self._scale + self._mean
         shape = (len(x), x.shape[1], self._width) if self.by_position else (len(x), self._width)
         predicted: Tensor = out.reshape(shape)
         return predicted
 
+    @one_thread()
     def learn(self, x: Tensor, y: Tensor) -> None:
         """Some passes over as much as came, drawn from everything seen so far."""
-        rows = self._rows(x.to(self._device))
-        given = y.to(self._device)
+        rows = self._rows(x.cpu())
+        given = y.cpu()
         given = given.reshape(len(rows)) if self.categorical else given.reshape(len(rows), -1).double()
         self._seen.append((rows, given))
         every, outputs = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
@@ -89,7 +96,7 @@ class Student:
                 self._step(every, outputs)
 
     def _step(self, rows: Tensor, outputs: Tensor) -> None:
-        chosen = torch.randint(len(rows), (min(BATCH, len(rows)),), generator=self._order).to(rows.device)
+        chosen = torch.randint(len(rows), (min(BATCH, len(rows)),), generator=self._order)
         out = self._net(rows[chosen])
         if self.categorical:
             loss = nn.functional.cross_entropy(out, outputs[chosen])

@@ -25,6 +25,8 @@ from .message import DoesNotDecode, MechanismExplanation, SiteExplanation
 from .score import BLOCKS, Score
 from .site import Channel, Knobs, chunks
 from .site_score import SiteProblem
+from .student import Learner
+from .student_stream import decode_student, encode_student, student_framing_bits
 from .support import shortest_support
 from .tally import Ints
 from .target import CategoricalTarget, GridTarget
@@ -127,6 +129,25 @@ def audit_mechanism(
     sent = sent_mechanism(explanation, problem, score, ways, seed)
     known = tuple(receiver) or tuple(ways) or (explanation,)
     received(explanation.name, sent, lambda data: decode_mechanism(data, known, problem.inputs))
+    return checks(sent, score)
+
+
+def sent_student(
+    learner: Learner, problem: MechanismProblem, seed: int = 0, note: Note | None = None
+) -> Sent:
+    """The real message of a prequential student."""
+    data, message = encode_student(learner, problem, seed, note)
+    twin = None
+    if isinstance(problem.target, CategoricalTarget):
+        truth = problem.outputs[:].cpu().flatten(0, -2)
+        twin = Twin.of(message.predicted, truth, message.restored, seed)
+    return Sent(data, message, student_framing_bits(message, problem.data) + note_bits(data), twin)
+
+
+def audit_student(learner: Learner, problem: MechanismProblem, score: Score, seed: int = 0) -> Checks:
+    """The same for a student, which the receiver trains again."""
+    sent = sent_student(learner, problem, seed)
+    received("student", sent, lambda data: decode_student(data, learner, problem.inputs))
     return checks(sent, score)
 
 

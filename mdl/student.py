@@ -4,32 +4,37 @@ The receiver runs the same learner: nothing of the network is sent, only what th
 is the practical stand-in for "any short program". Sources: A. Dawid, JRSS A 147 (1984); L. Blier and
 Y. Ollivier, "The description length of deep learning models", arXiv 1802.07044, section 3.
 
+It is a real code (:mod:`student_stream`): how corrections are coded is told once, with codes of a fixed
+price for each symbol, and then stretch by stretch what the learner lacks. Training is floating-point
+arithmetic, so a receiver needs the same software on a like machine; a checksum of the target refuses any
+other. KL stays an estimate, as everywhere: it is the expected length of outcomes that are drawn.
+
 The law is a bound. A learner's costs fall as it learns, so S(N) is concave: it lies below the line through
 its end with the slope of its later half (header: what learning cost; then that slope for each further
-datum), and below what a learner costs that never learns. Training is floating-point arithmetic: both ends
-must run the same software on like machines, and totals are estimates.
+datum), and below what a learner costs that never learns.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from .answers import AnswerTarget, answers
-from .grid import quantise, restore
+from .answers import AnswerTally
+from .keyed import Sharing
 from .law import Law, Rate
 from .ledger import Ledger, Line
 from .lengths import Floats
 from .mechanism_score import MechanismProblem
+from .residual import linear_residuals
 from .score import BLOCKS, Progress, Score, faithfulness, sum_corrections
 from .tally import Histogram, Usage
-from .target import CorrectionTally
+from .target import CorrectionTally, ResidualTally, Target
+from .transmit_correction import Wanted, values, wanted
 
 GROWTH = 0.25
 """The next stretch that is told at once, relative to what was told before."""
@@ -84,32 +89,57 @@ def score_student(
     cost of telling them.
     """
     learner.reset()
-    untaught = _compared(learner, problem, slice(0, problem.data))
-    told = _told(problem, seed)
+    untaught = problem.target.compare(learner.predict(problem.inputs).cpu(), problem.outputs[:].cpu())
     tallies, plan = [], lessons(problem.data)
-    for lesson in plan:
-        tallies.append(_compared(learner, problem, lesson.rows))
-        learner.learn(problem.inputs[lesson.rows], told[lesson.rows])
+    for lesson, predicted in taught(learner, problem, seed):
+        tallies.append(problem.target.compare(predicted, problem.outputs[lesson.rows].cpu()))
         if progress:
             progress(lesson.rows.stop, problem.data)
     return _score(problem, plan, tallies, untaught)
 
 
-def _compared(learner: Learner, problem: MechanismProblem, rows: slice) -> CorrectionTally:
-    predicted = learner.predict(problem.inputs[rows])
-    return problem.target.compare(predicted, problem.outputs[rows])
+def taught(learner: Learner, problem: MechanismProblem, seed: int) -> Iterator[tuple[Lesson, Tensor]]:
+    """Each stretch and what a fresh learner predicts of it, on the CPU; then the learner is told it."""
+    for lesson in lessons(problem.data):
+        x, truth = problem.inputs[lesson.rows], problem.outputs[lesson.rows].cpu()
+        predicted = learner.predict(x).cpu()
+        yield lesson, predicted
+        learner.learn(
+            x, as_outputs(problem.target, lacking(problem, lesson, predicted, seed).integers, truth)
+        )
 
 
-def _told(problem: MechanismProblem, seed: int) -> Tensor:
-    """What the receiver has of the outputs: values on the grid, answers, or outcomes drawn from them."""
-    delta, outputs = problem.target.delta, problem.outputs[:]
-    if delta is not None:
-        return restore(quantise(outputs, delta), delta)
-    if isinstance(problem.target, AnswerTarget):
-        return answers(outputs)
-    p = outputs.cpu().double().softmax(-1)
-    drawn = torch.multinomial(p.flatten(0, -2), 1, generator=torch.Generator().manual_seed(seed))
-    return drawn.reshape(p.shape[:-1]).to(outputs.device)
+def lacking(problem: MechanismProblem, lesson: Lesson, predicted: Tensor, seed: int) -> Wanted:
+    """What the receiver has to be told of a stretch."""
+    truth = problem.outputs[lesson.rows].cpu()
+    first = lesson.rows.start * math.prod(truth.shape[1:-1])
+    return wanted(problem.target, predicted.flatten(0, -2), truth.flatten(0, -2), seed, first)
+
+
+def as_outputs(target: Target, told: Tensor, like: Tensor) -> Tensor:
+    """What was told of rows, as the learner wants it: values of the shape of outputs, or outcomes."""
+    shape = like.shape if target.delta is not None else like.shape[:-1]
+    return values(target, told).reshape(shape)
+
+
+def residual_way(total: ResidualTally) -> Sharing:
+    """The codes of all stretches, told in advance: the shortest of those with a fixed price per symbol."""
+    ways = linear_residuals(total.placed, total.width)
+    return min(ways, key=lambda way: (way.header + way.bits(total.placed), way.name))
+
+
+def _line(total: CorrectionTally) -> Line:
+    """The correction of all stretches, under codes that are told before the first."""
+    if isinstance(total, ResidualTally):
+        way = residual_way(total)
+        bits = way.header + way.bits(total.placed)
+        return Line("residual", "correction", f"told in advance, {way.label}", bits, way.header)
+    if isinstance(total, AnswerTally):
+        (_, rate) = total.rates(1)["answers"]
+        code = f"told in advance, flags, {total.wrong} of {total.rows} answers wrong"
+        return Line("answers", "correction", code, rate.at(1), rate.header)
+    (line,) = total.lines()
+    return line
 
 
 def _score(
@@ -122,10 +152,10 @@ def _score(
     rows = math.prod(problem.outputs.shape[:-1])
     shares = total.shares(tallies)
     usage = Usage(np.zeros(0, dtype=np.int64), rows, Histogram(np.array([0]), np.array([rows])))
-    lines = [replace(line, status="estimate") for line in total.lines()]
+    line = _line(total)
     return Score(
-        Ledger((Line("architecture", "parts", "fixed by the kind", 0.0), *lines), rows),
-        Law(n, usage.counts, (), 0.0, _rates(plan, shares, total, untaught, n)),
+        Ledger((Line("architecture", "parts", "fixed by the kind", 0.0), line), rows),
+        Law(n, usage.counts, (), 0.0, _rates(plan, shares, line, untaught, n)),
         _by_block(plan, shares),
         _by_block(
             plan, np.array([lesson.rows.stop - lesson.rows.start for lesson in plan], dtype=np.float64)
@@ -141,12 +171,11 @@ def _by_block(plan: Sequence[Lesson], values: Floats) -> Floats:
 
 
 def _rates(
-    plan: Sequence[Lesson], shares: Floats, total: CorrectionTally, untaught: CorrectionTally, n: int
+    plan: Sequence[Lesson], shares: Floats, line: Line, untaught: CorrectionTally, n: int
 ) -> dict[str, tuple[Rate, ...]]:
     """Never learning; or what learning cost, and then the price of the later half."""
     late = np.array([lesson.rows.start >= n // 2 for lesson in plan])
     data = sum(lesson.rows.stop - lesson.rows.start for lesson in plan if lesson.rows.start >= n // 2)
     slope = float(shares[late].sum()) / max(data, 1)
-    bits = sum(line.bits for line in total.lines())
-    learning = Rate("learning", max(bits - slope * n, 0.0), slope)
-    return {line: (*ways, learning) for line, ways in untaught.rates(n).items()}
+    learning = Rate("learning", max(line.bits - slope * n, 0.0), slope)
+    return {name: (*ways, learning) for name, ways in untaught.rates(n).items()}

@@ -32,10 +32,10 @@ class Wanted:
     denied: Ints | None = None
 
 
-def wanted(target: Target, predicted: Tensor, truth: Tensor, seed: int) -> Wanted:
+def wanted(target: Target, predicted: Tensor, truth: Tensor, seed: int, first: int = 0) -> Wanted:
     """What the receiver of predictions has to be told; ``predicted`` and ``truth`` [rows, width].
 
-    Outcomes are drawn from ``truth`` with ``seed``.
+    Outcomes are drawn from ``truth`` with ``seed``; ``first`` is the place of the first row among all.
     """
     match target:
         case GridTarget(delta):
@@ -44,7 +44,7 @@ def wanted(target: Target, predicted: Tensor, truth: Tensor, seed: int) -> Wante
             return Wanted(answers(truth).cpu())
         case CategoricalTarget():
             denied = ~torch.isfinite(kl_bits(truth, predicted))
-            return Wanted(torch.from_numpy(drawn(truth, seed)), denied.cpu().numpy().astype(np.int64))
+            return Wanted(torch.from_numpy(drawn(truth, seed, first)), denied.cpu().numpy().astype(np.int64))
     raise TypeError(f"a target that has no bitstream: {type(target).__name__}")
 
 
@@ -82,7 +82,7 @@ def correction(wire: Wire, target: Target, predicted: Tensor, told: Wanted | Non
         case GridTarget(delta):
             return _residual(wire, predicted, delta, None if told is None else told.integers)
         case AnswerTarget():
-            return _answers(wire, predicted, None if told is None else told.integers.numpy())
+            return answers_told(wire, predicted, None if told is None else told.integers.numpy())
         case CategoricalTarget():
             return _outcomes(wire, predicted, told)
     raise TypeError(f"a target that has no bitstream: {type(target).__name__}")
@@ -100,10 +100,14 @@ def _residual(wire: Wire, predicted: Tensor, delta: float, told: Tensor | None) 
     return expected + torch.from_numpy(placed(wire, cell.numpy(), residual))
 
 
-def _answers(wire: Wire, predicted: Tensor, told: Ints | None) -> Tensor:
-    """A flag for each row, then the right answer among the others where the guess is wrong."""
+def answers_told(wire: Wire, predicted: Tensor, told: Ints | None, p: float | None = None) -> Tensor:
+    """A flag for each row, then the right answer among the others where the guess is wrong.
+
+    Flags are adaptive, or each is up with the probability ``p`` that both ends know.
+    """
     guess, others = answers(predicted).cpu().numpy(), predicted.shape[1] - 1
-    wrong = flags(wire, None if told is None else (told != guess).astype(np.int64), len(guess)) == 1
+    up = None if told is None else (told != guess).astype(np.int64)
+    wrong = (flags(wire, up, len(guess)) if p is None else wire.bernoulli(up, np.full(len(guess), p))) == 1
     place = None if told is None else told[wrong] - (told[wrong] > guess[wrong])
     right = wire.uniform(place, max(others, 1), int(wrong.sum()))
     guess[wrong] = right + (right >= guess[wrong])

@@ -165,13 +165,14 @@ def test_mechanisms_are_held_out_and_those_that_cannot_be_say_why(run, tms):
 
 
 def test_a_student_learns_the_outputs_and_sends_no_parts(run, tms):
-    made = run(*tms, "--explain", "student", "--explain", "answers", "--readings", "--json")
+    made = run(*tms, "--explain", "student", "--explain", "answers", "--readings", "--audit", "--json")
     assert made.exit_code == 0, made.stderr
     student = json.loads(made.stdout)[0]
     assert student["explanation"]["kind"] == "student"
     assert [line["section"] for line in student["ledger"]["lines"]] == ["parts", "correction"]
     assert student["ledger"]["lines"][0]["bits"] == 0
-    assert student["ledger"]["lines"][1]["status"] == "estimate"
+    assert student["ledger"]["lines"][1]["status"] == "exact"
+    assert abs(student["checks"]["bitstream_excess"]) < 0.005
     refused = run("score", "zoo:tms-5-2", "--site", "hook_hidden", "--delta", "0.1", "--explain", "student")
     assert refused.exit_code == 2
     assert "--setting mechanism" in refused.stderr

@@ -7,9 +7,14 @@ import math
 import pytest
 import torch
 from assay.explanations.student import Student
-from assay.mdl import CategoricalTarget, GridTarget, MechanismProblem
+from assay.mdl import AnswerTarget, CategoricalTarget, GridTarget, MechanismProblem
+from assay.mdl.answers import answers
+from assay.mdl.grid import quantise
 from assay.mdl.score import BLOCKS
 from assay.mdl.student import lessons, score_student
+from assay.mdl.student_stream import decode_student, encode_student, student_framing_bits
+from assay.mdl.twin import Twin
+from assay.mdl.wire import BitstreamError
 from assay.models import load, load_dataset, stream
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +123,69 @@ def test_a_language_student_reads_no_token_that_comes_after():
     before, after = student.predict(x), student.predict(changed)
     assert torch.equal(before[:, :40], after[:, :40])
     assert not torch.equal(before[:, 40:], after[:, 40:])
+
+
+@pytest.fixture(scope="module", params=["grid", "answers", "outcomes"])
+def asked(request, regression) -> tuple[Student, MechanismProblem]:
+    """A student of each target."""
+    if request.param == "grid":
+        return regression
+    network = load("zoo:digits")
+    dataset = load_dataset("zoo", network, 150)
+    outputs = torch.cat([batch.outputs for batch in stream(network, dataset, ())])
+    target = AnswerTarget() if request.param == "answers" else CategoricalTarget()
+    return Student(network, dataset.inputs, outputs), MechanismProblem(dataset.inputs, outputs, target)
+
+
+def test_a_receiver_who_trains_the_same_student_restores_the_outputs(asked):
+    """And the stream is as long as the ledger says; of KL its decodable twin."""
+    student, problem = asked
+    score = score_student(student, problem, seed=5)
+    data, message = encode_student(student, problem, seed=5)
+    told = decode_student(data, student, problem.inputs)
+    assert torch.equal(told.restored, message.restored)
+    (line,) = score.ledger.lines[1:]
+    assert (line.status == "exact") == (told.corrects.name != "outcomes")
+    stated = score.ledger.total
+    if told.corrects.name == "grid":
+        assert torch.equal(told.restored, quantise(problem.outputs, 0.05))
+    elif told.corrects.name == "answers":
+        assert torch.equal(told.restored, answers(problem.outputs))
+    else:
+        stated = Twin.of(told.predicted, problem.outputs, told.restored, 5).bits
+    framing = student_framing_bits(told, problem.data) + 8 * 20
+    assert 8 * len(data) - framing == pytest.approx(stated, rel=0.005, abs=20)
+
+
+def test_a_receiver_whose_training_differs_is_refused(asked):
+    """What it restores is not what the checksum says, or nothing can be restored."""
+    student, problem = asked
+    data, _ = encode_student(student, problem)
+
+    class Other:
+        """The same student, whose last layer came out otherwise."""
+
+        reset, learn = student.reset, student.learn
+
+        @staticmethod
+        def predict(x: torch.Tensor) -> torch.Tensor:
+            return student.predict(x).roll(1, -1)
+
+    with pytest.raises(BitstreamError):
+        decode_student(data, Other, problem.inputs)
+    spoilt = bytearray(data)
+    spoilt[len(data) // 2] ^= 1
+    with pytest.raises(BitstreamError, match="checksum"):
+        decode_student(bytes(spoilt), student, problem.inputs)
+
+
+def test_the_student_is_the_same_on_any_number_of_threads(regression):
+    student, problem = regression
+    before, data = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            data.append(encode_student(student, problem)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert data[0] == data[1]
