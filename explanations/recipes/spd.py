@@ -26,7 +26,11 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class SPDRecipe:
-    """Constants: ``C`` components per weight, loss coefficients, and the exponent p, annealed from 2."""
+    """Constants: ``C`` components per weight, loss coefficients, and the exponent p, annealed from 2.
+
+    Importance prunes, but it also pulls gates below 1, and components grow to make up for it. ``relax`` is
+    the factor to which its coefficient falls over the third quarter of the steps, along a line.
+    """
 
     C: int
     steps: int
@@ -34,6 +38,7 @@ class SPDRecipe:
     importance: float = 3e-3
     faithfulness: float = 1.0
     reconstruction: float = 1.0
+    relax: float = 1.0
     p: float = 1.0
     gate_hidden: int = 8
     threshold: float = 0.1
@@ -96,7 +101,7 @@ class _Decomposition(nn.Module):
         minimal = sum((_upper_leaky(g) ** self._p()).sum(-1).mean() for g in raw)
         self.step += 1
         total = recipe.faithfulness * faithful + recipe.reconstruction * recon
-        return total + recipe.importance * minimal
+        return total + recipe.importance * self._relaxed() * minimal
 
     def uniform(self, like: Sequence[Tensor]) -> list[Tensor]:
         """Numbers for the masks, drawn on the CPU: a seed gives the same run beside any other program."""
@@ -120,6 +125,10 @@ class _Decomposition(nn.Module):
         }
         about = {"from": "spd", "recipe": asdict(self.recipe)}
         return Components(self.network, factors, Gates(gates, self.recipe.threshold), name, about)
+
+    def _relaxed(self) -> float:
+        late = 4 * self.step / self.recipe.steps - 2
+        return 1 + (self.recipe.relax - 1) * min(1.0, max(0.0, late))
 
     def _p(self) -> float:
         done = min(1.0, self.step / self.recipe.steps)
