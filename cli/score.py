@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from .display import Display
 from .evidence import check_usage, gathered
 from .failures import Command, Failure
 from .options import display_options, explain_option, running_options, setting_options, subject_options
+from .processes import side_by_side
 from .sharding import sharding_options, sitting
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from assay.explanations.weighing import Evidence
     from assay.mdl.report import Report
 
-SILENT = {"out", "display", "as_json", "debug", "config", "resume", "shard", "tallies"}
+SILENT = {"out", "display", "as_json", "debug", "config", "resume", "shard", "tallies", "processes"}
 """Parameters that do not change what is scored."""
 
 
@@ -81,7 +83,8 @@ def score(
         --explain neurons --explain pca
 
     A long score leaves tallies beside --out, and goes on from them with --resume. Shards of the data are
-    tallied apart (--shard 0/4 --out 0.tally, …) and put together (--tallies '*.tally' --out report.json).
+    tallied apart (--shard 0/4 --out 0.tally, …) and put together (--tallies '*.tally' --out report.json), or
+    side by side in one go (--processes 4).
     """
     screen = Display(display, as_json)
     check_usage(rest)
@@ -89,7 +92,11 @@ def score(
         raise Failure(f"--out {out}: there is no folder {out.parent}")
     now = sitting(rest, out)
     evidence = gathered(rest)
-    tallies = now.tallies_for(evidence, explain)
+    with ExitStack() as running:
+        if now.processes > 1:
+            words = shlex.split(command_line(ctx))[1:]
+            now = replace(now, tallies=running.enter_context(side_by_side(words, now.processes)))
+        tallies = now.tallies_for(evidence, explain)
     if now.shard is not None:
         assert tallies is not None
         tally_shard(screen, evidence, explain, tallies)

@@ -27,6 +27,7 @@ class Sitting:
     resume: bool
     shard: tuple[int, int] | None
     tallies: tuple[str, ...]
+    processes: int = 1
 
     def tallies_for(self, evidence: Evidence, specs: Sequence[str]) -> Tallies | None:
         """Where tallies are kept: beside the report, or in a shard's own file; or what shards have left."""
@@ -46,18 +47,21 @@ class Sitting:
 def sitting(options: dict[str, Any], out: Path | None) -> Sitting:
     """Take the options out of the others; tell everything that is wrong with them at once."""
     resume, shard, tallies = options.pop("resume"), options.pop("shard"), options.pop("tallies")
+    processes = options.pop("processes")
     problems = []
     if out is None and (resume or shard):
         problems.append(f"{'--shard' if shard else '--resume'} needs --out: where tallies are kept")
     if tallies and (shard or resume):
         problems.append("--tallies puts shards together: without --shard and --resume")
+    if processes > 1 and (shard or resume or tallies):
+        problems.append("--processes tallies and merges: without --shard, --resume and --tallies")
     if problems:
         raise click.UsageError("; ".join(problems))
-    return Sitting(out, resume, shard, tallies)
+    return Sitting(out, resume, shard, tallies, processes)
 
 
 def sharding_options(command: F) -> F:
-    """Add ``--resume``, ``--shard`` and ``--tallies``."""
+    """Add ``--resume``, ``--shard``, ``--tallies`` and ``--processes``."""
     options = (
         click.option(
             "--resume",
@@ -76,6 +80,13 @@ def sharding_options(command: F) -> F:
             multiple=True,
             metavar="FILE|PATTERN",
             help="Put together what shards have written, and report; may be repeated.",
+        ),
+        click.option(
+            "--processes",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Tally in so many processes on this machine, each a shard of the data.",
         ),
     )
     return all_of(options, command)

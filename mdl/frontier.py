@@ -22,7 +22,7 @@ from .keyed import keyed, rough_bits, shortest_sharing
 from .mechanism_score import MechanismProblem, score_mechanism
 from .message import Code, MechanismExplanation, SiteExplanation, check_code
 from .score import Score, sum_corrections
-from .site import Channel, Knobs, chunks, usage_of
+from .site import Channel, Knobs, chunks, steps_told, usage_of
 from .site_score import SiteProblem
 from .support import shortest_support
 from .tally import Histogram, Usage, merge
@@ -191,7 +191,7 @@ class _Sending:
         usage, values = self._told(channel)
         sharing = shortest_sharing(values, channel.parts)
         bits = channel.sent.total(usage.counts) + shortest_support(usage).bits(usage.n)
-        bits += sharing.header + sharing.bits(values)
+        bits += steps_told(channel.knobs) + sharing.header + sharing.bits(values)
         return replace(point, bits=bits / usage.n, kl=self._kl(channel))
 
     def _told(self, channel: Channel) -> tuple[Usage, Histogram]:

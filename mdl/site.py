@@ -17,6 +17,7 @@ from torch import Tensor
 from .grid import EXACT, GridError, quantise
 from .joint import Together
 from .keyed import keyed
+from .lengths import signed_delta
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .part_tensors import Parts, PartTensor, one_part
 from .parts import SentParts, send_parts
@@ -43,12 +44,13 @@ class Knobs:
 
 
 def steps_told(knobs: Knobs) -> float:
-    """Bits that tell the steps of parts apart; nothing where they are alike."""
+    """Bits that tell the step of values, and the doublings of each part's where they are not alike."""
+    base = float(signed_delta(knobs.half_octaves))
     if not knobs.octaves:
-        return 0.0
+        return base
     tally = Histogram.of(np.array(knobs.octaves))
     code = shortest(tally)
-    return code.header + code.bits(tally)
+    return base + code.header + code.bits(tally)
 
 
 class Channel:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,8 @@ def test_tallies_of_another_question_are_not_gone_on_with(run, words, tmp_path):
         (["--shard", "2/2", "--out", "x"], "expected I/N with 0 <= I < N"),
         (["--shard", "auto", "--out", "x"], "needs RANK and WORLD_SIZE"),
         (["--tallies", "t", "--resume", "--out", "x"], "--tallies puts shards together"),
+        (["--processes", "2", "--shard", "0/2", "--out", "x"], "--processes tallies and merges"),
+        (["--processes", "0"], "0 is not in the range"),
         (["--tallies", "none.tally"], "none.tally: there is no such file of tallies"),
     ],
 )
@@ -127,3 +131,25 @@ def test_wrong_words_are_told(run, tms, monkeypatch, more, told):
     made = run(*tms, *EXPLAIN, *more)
     assert made.exit_code == 2
     assert told in made.stderr
+
+
+def test_processes_side_by_side_give_the_report_of_one(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    assert run(*SITE, "--out", "whole.json").exit_code == 0
+    made = run(*SITE, "--processes", "2", "--out", "many.json")
+    assert made.exit_code == 0, made.output
+    assert documents(tmp_path, "many") == documents(tmp_path, "whole")
+    assert not list(tmp_path.glob("*.tally"))
+
+
+def test_what_goes_wrong_in_a_process_is_told_as_its_own(monkeypatch):
+    from assay.cli.failures import Failure
+    from assay.cli.processes import side_by_side
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    with (
+        pytest.raises(Failure, match="none") as failed,
+        side_by_side(["score", "zoo:none", "--site", "x", "--explain", "neurons"], 1),
+    ):
+        pass
+    assert failed.value.exit_code == 2
