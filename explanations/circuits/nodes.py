@@ -129,10 +129,15 @@ def _watch(seen: dict[str, Tensor], site: str) -> Intervention:
 def prune_by_attribution(network: Network, inputs: Tensor, keep: float, name: str = "circuit") -> NodeCircuit:
     """Keep the ``keep`` (0..1) of all heads and neurons with the largest attribution per number sent."""
     scores, means = attribute(network, inputs)
-    own = network.parameters()
-    worth = {}
-    for site, score in scores.items():
-        numbers = sum(own[n].numel() / own[n].shape[a] for n, a in unit_weights(network, site).items())
-        worth[site] = score / numbers
-    kept = largest(worth, keep)
+    kept = largest(worth(network, scores), keep)
     return NodeCircuit(network, kept, means, name, {"method": "attribution", "keep": keep})
+
+
+def worth(network: Network, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scores of units by site, per number that the weights of a unit hold."""
+    own = network.parameters()
+    numbers = {
+        site: sum(own[n].numel() / own[n].shape[a] for n, a in unit_weights(network, site).items())
+        for site in scores
+    }
+    return {site: score / numbers[site] for site, score in scores.items()}

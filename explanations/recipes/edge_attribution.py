@@ -108,12 +108,12 @@ def _gradients(network: Network, graph: Graph, tokens: Tensor, answers: Tensor, 
 
     streams = Streams(transformer_of(network.module), graph, change=leaf)
     with torch.enable_grad():
-        metric = _metric(streams(tokens), answers, network.output)
-        gradients = torch.autograd.grad(metric, streams.reads, allow_unused=True, materialize_grads=True)
+        gained = metric(streams(tokens), answers, network.output)
+        gradients = torch.autograd.grad(gained, streams.reads, allow_unused=True, materialize_grads=True)
     return torch.cat(gradients, dim=2)
 
 
-def _metric(output: Tensor, answers: Tensor, kind: str) -> Tensor:
+def metric(output: Tensor, answers: Tensor, kind: str) -> Tensor:
     """Σ log2 p of the network's own answers; for regression the output along the network's own."""
     if kind == "categorical":
         log_p = output.log_softmax(-1).gather(-1, answers.argmax(-1, keepdim=True))

@@ -1,7 +1,7 @@
 """What gates can be put on, so that a circuit is found by gradient descent: weights, units, or edges.
 
 Each kind of gate says how the network runs under gates, what the message would cost in bits where gates are
-open with given probabilities, and which circuit a set of open gates is.
+open with given probabilities, how others rank the gates, and which circuit a set of open gates is.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from assay.explanations.circuits.donors import Donor
 from assay.explanations.circuits.graph import Graph
 from assay.explanations.circuits.needs import needed_weights
-from assay.explanations.circuits.nodes import NodeCircuit, attribute
+from assay.explanations.circuits.nodes import NodeCircuit, attribute, worth
 from assay.explanations.circuits.paths import GraphCircuit
 from assay.explanations.circuits.streams import Streams, transformer_of
 from assay.explanations.circuits.weights import EdgeCircuit
-from assay.mdl import Parts, one_part
-from assay.mdl.parts import send_parts
 from assay.models import Intervention, Network
 from assay.models.units import unit_weights
 from torch import Tensor
 from torch.func import functional_call
 
+from .edge_attribution import edge_scores, metric
+from .soft_ledger import entropy_bits, soft_tensors
+
 Gates = Mapping[str, Tensor]
+ATTRIBUTED = 32
+NAME = "minimum-bits circuit"
 
 
 class Gated(Protocol):
@@ -39,52 +41,60 @@ class Gated(Protocol):
     def bits(self, opened: Gates) -> Tensor:
         """What the circuit costs where each gate is open with some probability."""
 
+    def rankings(self) -> dict[str, Gates]:
+        """Scores by which gates are usually kept, the highest first."""
+
     def circuit(self, kept: Gates, about: Mapping[str, object]) -> Any:
         """The circuit of the gates that are open, an explanation of a mechanism."""
 
 
-def prices(network: Network, precision: int) -> tuple[dict[str, float], Network]:
-    """Bits per number of each weight at a precision, as the ledger would code it, and the coarse network."""
-    own = network.parameters()
-    sent = send_parts(Parts(0, tuple(one_part(n, value, 0) for n, value in own.items())), precision)
-    chosen = sent.chosen(np.zeros(0, dtype=np.int64))
-    each = {n: way.total(np.ones(1)) / v.numel() for (n, v), way in zip(own.items(), chosen, strict=True)}
-    return each, network.with_weights({n: sent.restored[n][0].to(value) for n, value in own.items()})
-
-
 def structure_bits(opened: Tensor) -> Tensor:
     """n H(k/n), within a few bits the cost of telling which k of n: ``opened`` [n] are probabilities."""
-    p = opened.mean().clamp(1e-6, 1 - 1e-6)
-    return -opened.numel() * (p * p.log2() + (1 - p) * (1 - p).log2())
+    kept = opened.sum()
+    return entropy_bits(torch.stack([kept, opened.numel() - kept]))
 
 
 class GatedWeights:
-    """A gate on every entry of every matrix."""
+    """A gate on every number of every weight; one that is shut is zero."""
 
     def __init__(self, network: Network, inputs: Tensor, precision: int) -> None:
-        self.network = network
-        self._each, self._coarse = prices(network, precision)
-        self.shapes: dict[str, tuple[int, ...]] = {
-            n: tuple(v.shape) for n, v in network.parameters().items() if v.ndim > 1
-        }
+        self.network, self._inputs = network, inputs[:ATTRIBUTED]
+        self._told, self._coarse = soft_tensors(network, precision)
+        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(v.shape) for n, v in network.parameters().items()}
 
     def run(self, gates: Gates, x: Tensor) -> Tensor:
-        """The network with every matrix multiplied by its gates."""
-        own = self._coarse.parameters()
-        weights = own | {name: own[name] * gate for name, gate in gates.items()}
+        """The network with every weight multiplied by its gates."""
+        weights = {name: value * gates[name] for name, value in self._coarse.parameters().items()}
         x = x.long() if self.network.input == "token" else x.to(self.network.dtype)
         outputs: Tensor = functional_call(self._coarse.module, weights, (x,))
         return outputs
 
     def bits(self, opened: Gates) -> Tensor:
         """Σ numbers and masks."""
-        return torch.stack(
-            [self._each[n] * p.sum() + structure_bits(p.flatten()) for n, p in opened.items()]
-        ).sum()
+        return torch.stack([self._told[n].entries(p) for n, p in opened.items()]).sum()
+
+    def rankings(self) -> dict[str, Gates]:
+        """By magnitude, vectors before all matrices; and by attribution, w · ∂ metric / ∂ w."""
+        own = self.network.parameters()
+        sizes = {n: v.abs() + (torch.inf if v.ndim < 2 else 0.0) for n, v in own.items()}
+        return {"magnitude": sizes, "attribution": self._attributed()}
+
+    def _attributed(self) -> Gates:
+        ones = {
+            name: value.new_ones(value.shape).requires_grad_()
+            for name, value in self._coarse.parameters().items()
+        }
+        with torch.enable_grad():
+            outputs = self.run(ones, self._inputs)
+            gained = metric(outputs, outputs.detach(), self.network.output)
+            slopes = torch.autograd.grad(
+                gained, list(ones.values()), allow_unused=True, materialize_grads=True
+            )
+        return {name: slope.abs() for name, slope in zip(ones, slopes, strict=True)}
 
     def circuit(self, kept: Gates, about: Mapping[str, object]) -> EdgeCircuit:
         """A circuit of weights."""
-        return EdgeCircuit(self.network, kept, "minimum-bits circuit", about)
+        return EdgeCircuit(self.network, kept, NAME, about)
 
 
 class GatedUnits:
@@ -92,16 +102,16 @@ class GatedUnits:
 
     def __init__(self, network: Network, inputs: Tensor, precision: int) -> None:
         self.network = network
-        each, self._coarse = prices(network, precision)
-        _, self._means = attribute(network, inputs[:256])
+        told, self._coarse = soft_tensors(network, precision)
+        self._scores, self._means = attribute(network, inputs[:ATTRIBUTED])
         self.shapes: dict[str, tuple[int, ...]] = {site: (len(mean),) for site, mean in self._means.items()}
-        own = network.parameters()
-        self._worth = {
-            site: sum(
-                each[n] * own[n].numel() / own[n].shape[a] for n, a in unit_weights(network, site).items()
-            )
-            for site in self.shapes
+        slices = {site: unit_weights(network, site) for site in self.shapes}
+        self._counts = {
+            site: [(told[n].scale, told[n].by_slice(axis)) for n, axis in own.items()]
+            for site, own in slices.items()
         }
+        owned = {name for own in slices.values() for name in own}
+        self._always = sum(tensor.bits for name, tensor in told.items() if name not in owned)
 
     def run(self, gates: Gates, x: Tensor) -> Tensor:
         """The network with every unit mixed with its mean."""
@@ -113,26 +123,38 @@ class GatedUnits:
         return self._coarse.patched(x, {site: mixed(site) for site in gates})
 
     def bits(self, opened: Gates) -> Tensor:
-        """Σ slices of the weights and masks."""
-        return torch.stack([self._worth[s] * p.sum() + structure_bits(p) for s, p in opened.items()]).sum()
+        """Σ slices of the weights and masks, and what belongs to no unit."""
+        told = [scale * entropy_bits(p @ c) for s, p in opened.items() for scale, c in self._counts[s]]
+        return torch.stack(told + [structure_bits(p) for p in opened.values()]).sum() + self._always
+
+    def rankings(self) -> dict[str, Gates]:
+        """By attribution per number, and by the size of what a unit owns."""
+        own, sizes = self.network.parameters(), {}
+        for site in self.shapes:
+            squares = [
+                own[n].movedim(a, 0).reshape(self.shapes[site][0], -1).square().mean(1)
+                for n, a in unit_weights(self.network, site).items()
+            ]
+            sizes[site] = torch.stack(squares).mean(0)
+        return {"attribution": worth(self.network, self._scores), "magnitude": sizes}
 
     def circuit(self, kept: Gates, about: Mapping[str, object]) -> NodeCircuit:
         """A circuit of units."""
-        return NodeCircuit(self.network, kept, self._means, "minimum-bits circuit", about)
+        return NodeCircuit(self.network, kept, self._means, NAME, about)
 
 
 class GatedEdges:
     """A gate on every edge of a transformer's graph; a reader hears zero through one that is shut."""
 
     def __init__(self, network: Network, inputs: Tensor, precision: int) -> None:
-        self.network, self.graph = network, Graph.of(network, "stream")
-        self._each, self._coarse = prices(network, precision)
+        self.network, self.graph, self._inputs = network, Graph.of(network, "stream"), inputs[:ATTRIBUTED]
+        self._told, self._coarse = soft_tensors(network, precision)
         self._real = self.graph.real.to(network.device)
         self.shapes: dict[str, tuple[int, ...]] = {"edges": (int(self._real.sum()),)}
         everything = self._cost(self.graph.real)
-        self._worth = [
-            everything - self._cost(self._without(place)) for place in range(len(self.graph.sources))
-        ]
+        worth = [everything - self._cost(self._without(place)) for place in range(len(self.graph.sources))]
+        self._worth = torch.tensor(worth, device=network.device, dtype=network.dtype)
+        self._always = everything - sum(worth)
 
     def _without(self, place: int) -> Tensor:
         edges = self.graph.real.clone()
@@ -141,7 +163,7 @@ class GatedEdges:
 
     def _cost(self, edges: Tensor) -> float:
         needed = needed_weights(self.network, self.graph, edges, None)
-        return sum(self._each[name] * float(mask.sum()) for name, mask in needed.items())
+        return sum(self._told[n].bits * float(mask.float().mean()) for n, mask in needed.items())
 
     def _placed(self, values: Tensor) -> Tensor:
         full = torch.zeros(self._real.shape, dtype=values.dtype, device=values.device)
@@ -153,12 +175,21 @@ class GatedEdges:
         return streams(x.long())
 
     def bits(self, opened: Gates) -> Tensor:
-        """The set of edges, and the weights of nodes that have an open edge."""
+        """The set of edges, and the weights of nodes that hear something and are heard."""
         edges = self._placed(opened["edges"])
-        used = 1 - (1 - edges).prod(1)
-        return structure_bits(opened["edges"]) + (used * torch.tensor(self._worth).to(used)).sum()
+        readers = self.graph.readers.to(edges.device)
+        silence = torch.where(readers, (1 - edges).prod(0), 1.0).prod(1)
+        hears = torch.where(readers.any(1), 1 - silence, 1.0)
+        used = hears * (1 - (1 - edges).prod(1))
+        return structure_bits(opened["edges"]) + (used * self._worth).sum() + self._always
+
+    def rankings(self) -> dict[str, Gates]:
+        """By attribution, with integrated gradients."""
+        told = edge_scores(self.network, self.graph, self._inputs, Donor(), "eap-ig")
+        assert told.scores is not None
+        return {"attribution": {"edges": told.scores[0].abs().to(self._real.device)[self._real]}}
 
     def circuit(self, kept: Gates, about: Mapping[str, object]) -> GraphCircuit:
         """A circuit of edges."""
         edges = self._placed(kept["edges"]).cpu()
-        return GraphCircuit(self.network, self.graph, edges, Donor(), None, "minimum-bits circuit", about)
+        return GraphCircuit(self.network, self.graph, edges, Donor(), None, NAME, about)

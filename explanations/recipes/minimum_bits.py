@@ -1,48 +1,78 @@
 """Circuits found by the length of their message: gates are trained on a differentiable ledger, then scored.
 
-For N data the loss is the bits of the kept numbers, n H(k/n) bits for which k of n are kept, and N times the
-bits of correction per datum: KL at a classifier, log2(1 + 2e E|error| / delta) for each coordinate of a
-regression (for errors beyond the grid step the entropy of a Laplace residual). What the gates say is then cut
-at several sizes, each is scored as any explanation is, and the shortest is kept. Weights are rounded in the
-search as they will be when they are sent.
+For N data the loss is the bits of what the gates keep, as tables of counts price them, and N times the bits
+of correction per datum: KL at a classifier, log2(1 + 2e E|error| / delta) for each coordinate of a
+regression (for errors beyond the grid step the entropy of a Laplace residual). Weights are rounded in the
+search as they will be when they are sent. Gates learn from two starts: all open, and the best cut of the
+rankings that others prune by (attribution, magnitude). All rankings, theirs and the gates', are then cut at
+many sizes, nothing and everything among them; the most promising are scored as any explanation is, the size
+of the shortest is refined by golden section, and the shortest of all is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
+from assay.explanations.circuits.graph import Graph
 from assay.explanations.errors import ExplanationError
 from assay.explanations.whole import WholeNetwork
-from assay.mdl import CategoricalTarget, GridTarget, MechanismExplanation, MechanismProblem, score_mechanism
+from assay.mdl import (
+    CategoricalTarget,
+    GridTarget,
+    MechanismExplanation,
+    MechanismProblem,
+    Target,
+    score_mechanism,
+)
 from assay.models import Network
+from assay.models.units import unit_sites
 from assay.models.zoo import AdamW, Progress, minimise
-from torch import Tensor, nn
+from torch import Tensor
 
+from .gate_search import GateSearch, SoftLength
 from .gated import Gated, GatedEdges, GatedUnits, GatedWeights
-from .hard_concrete import is_open, open_probability, sample
 
-Level = Literal["weights", "nodes", "edges"]
-LEVELS: dict[Level, Any] = {"weights": GatedWeights, "nodes": GatedUnits, "edges": GatedEdges}
-SIZES = (0.02, 0.03, 0.05, 0.08, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 0.85, 0.95, 1.0)
-SCORED_DATA = 256
-MINIMUM_PRECISION = 2
-PRECISIONS = (3, 4, 5, 6, 7, 8, 10, 12)
+Level = Literal["weights", "nodes", "edges", "any"]
+LEVELS: dict[str, Any] = {"weights": GatedWeights, "nodes": GatedUnits, "edges": GatedEdges}
+SIZES, SMALLEST = 14, 1e-3
+SCORED, SCORED_ROWS, LEAST_DATA = 256, 8192, 8
+MIDDLE = (0.05, 0.6)  # shares of gates that a start keeps: from fewer nothing opens again
+FINALISTS, REFINEMENTS = 3, 5
+PRECISIONS = (2, 4, 6, 8, 10, 12)
+TRAINED = 2  # precisions
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class MinimumBitsRecipe:
-    """Constants: what is gated, steps and rate of AdamW, data per step, the first log α of every gate."""
+    """Constants: what is gated, steps and rate of AdamW, outputs per step (of at least eight data)."""
 
     level: Level = "weights"
-    steps: int = 400
-    lr: float = 0.1
+    steps: int = 300
+    lr: float = 0.2
     batch: int = 256
-    start: float = 2.5
     seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """The first ``count`` gates in an order, and what the soft ledger says of them."""
+
+    order: Tensor
+    count: int
+    ranking: str
+    precision: int
+    soft: float
+
+    def kept(self) -> Tensor:
+        """Which gates are open [gates]."""
+        mask = torch.zeros(len(self.order), dtype=torch.bool, device=self.order.device)
+        mask[self.order[: self.count]] = True
+        return mask
 
 
 def minimum_bits(
@@ -54,10 +84,11 @@ def minimum_bits(
     recipe: MinimumBitsRecipe | None = None,
     progress: Progress | None = None,
 ) -> MechanismExplanation:
-    """The circuit whose message about ``n_data`` data is shortest, of those that its gates rank.
+    """The circuit whose message about ``n_data`` data is shortest, of those that gates and others rank.
 
     ``inputs`` [n, …] and the network's ``outputs`` on them are what it is trained on; a regression needs the
-    grid step ``delta`` of its outputs. Raises :class:`ExplanationError`.
+    grid step ``delta`` of its outputs. Level ``any`` tries every level that the network has. Raises
+    :class:`ExplanationError`.
     """
     recipe = recipe or MinimumBitsRecipe()
     if n_data < 1 or recipe.level not in get_args(Level):
@@ -65,91 +96,155 @@ def minimum_bits(
             f"minimum bits for {n_data} data at level {recipe.level!r}: expected at least one datum, "
             f"and a level of {', '.join(get_args(Level))}"
         )
-    problem = _problem(network, inputs, outputs, delta)
-    shard = _first(problem, SCORED_DATA)
-    about = {"method": "minimum-bits", "data": n_data, **asdict(recipe)}
-    found: list[tuple[float, MechanismExplanation]] = []
-    for precision in _precisions(network, shard, n_data):
-        gated: Gated = LEVELS[recipe.level](network, problem.inputs, precision)
-        search = _Search(gated, problem, n_data, recipe)
-        minimise(search, search.loss, AdamW(recipe.steps, recipe.lr, "linear"), progress)
-        candidates = [gated.circuit(kept, about) for kept in search.cuts()]
-        found += [(score_mechanism(c, shard, precision).law(n_data), c) for c in candidates]
-    return min(found, key=lambda pair: pair[0])[1]
-
-
-def _precisions(network: Network, shard: MechanismProblem, n_data: int) -> list[int]:
-    """Bits per number with which the whole network is told most briefly for so many data, and one less.
-
-    Fewer bits suffice where the gates shut weights that rounding has made harmful.
-    """
-    whole = WholeNetwork(network)
-    lengths = {p: score_mechanism(whole, shard, p).law(n_data) for p in PRECISIONS}
-    best = min(lengths, key=lambda p: lengths[p])
-    return [best, best - 1] if best > MINIMUM_PRECISION else [best]
-
-
-def _problem(network: Network, inputs: Tensor, outputs: Tensor, delta: float | None) -> MechanismProblem:
-    inputs, outputs = inputs.to(network.device), outputs.to(network.device)
-    if network.output == "categorical":
-        return MechanismProblem(inputs, outputs, CategoricalTarget())
-    if delta is None:
+    if network.output != "categorical" and delta is None:
         raise ExplanationError(
             f"minimum bits: {network.name!r} is a regression, so the grid step delta is needed"
         )
-    return MechanismProblem(inputs, outputs, GridTarget(delta))
+    target = CategoricalTarget() if delta is None or network.output == "categorical" else GridTarget(delta)
+    told = inputs.to(network.device), outputs.to(network.device)
+    levels = fitting(network) if recipe.level == "any" else [recipe.level]
+    found = [_Level(network, *told, target, n_data, recipe, level, progress).shortest() for level in levels]
+    return min(found, key=lambda pair: pair[0])[1]
 
 
-def _first(problem: MechanismProblem, data: int) -> MechanismProblem:
-    return MechanismProblem(problem.inputs[:data], problem.outputs[:data], problem.target)
+def fitting(network: Network) -> list[str]:
+    """The levels that a network has: weights always; units and edges of some."""
+    levels = ["weights"] + ["nodes"] * bool(unit_sites(network, heads=True))
+    try:
+        Graph.of(network)
+    except ExplanationError:
+        return levels
+    return [*levels, "edges"]
 
 
-class _Search(nn.Module):
-    """The gates as they learn."""
+@dataclass
+class _Level:
+    """The search at one level. ``real`` holds the law at N of each circuit that was scored, by its cut."""
 
-    def __init__(
-        self, gated: Gated, problem: MechanismProblem, n_data: int, recipe: MinimumBitsRecipe
-    ) -> None:
-        super().__init__()
-        self.gated, self.problem, self.n_data, self.recipe = gated, problem, n_data, recipe
-        self.names, self.outputs = list(gated.shapes), problem.outputs[:]
-        device = problem.inputs.device
-        starts = [torch.full(shape, recipe.start, device=device) for shape in gated.shapes.values()]
-        self.log_alpha = nn.ParameterList([nn.Parameter(start) for start in starts])
-        self._generator = torch.Generator().manual_seed(recipe.seed)
+    network: Network
+    inputs: Tensor
+    outputs: Tensor
+    target: Target
+    n_data: int
+    recipe: MinimumBitsRecipe
+    level: str
+    progress: Progress | None
+    real: dict[tuple[int, bytes], tuple[float, MechanismExplanation]] = field(default_factory=dict)
 
-    def loss(self) -> Tensor:
-        """Bits in all, on a fresh batch under a fresh draw of the gates."""
-        rows = torch.randint(self.problem.data, (self.recipe.batch,), generator=self._generator)
-        rows = rows[: self.problem.data].to(self.problem.inputs.device)
-        gates = {n: sample(a, self._generator) for n, a in zip(self.names, self.log_alpha, strict=True)}
-        predicted = self.gated.run(gates, self.problem.inputs[rows])
-        correction = self._correction(predicted, self.outputs[rows])
-        opened = {n: open_probability(a) for n, a in zip(self.names, self.log_alpha, strict=True)}
-        return self.gated.bits(opened) + self.n_data * correction
+    def __post_init__(self) -> None:
+        positions = max(1, self.outputs[:1].flatten(0, -2).shape[0])
+        self._batch = max(LEAST_DATA, self.recipe.batch // positions)
+        self._shard = self._first(min(SCORED, max(4 * LEAST_DATA, SCORED_ROWS // positions)))
+        self._lengths: dict[int, SoftLength] = {}
 
-    def _correction(self, predicted: Tensor, wanted: Tensor) -> Tensor:
-        """Bits of a datum."""
-        delta = self.problem.target.delta
-        if delta is not None:
-            size = (predicted - wanted).abs().flatten(0, -2).mean(0)
-            return (1 + 2 * math.e * size / delta).log2().sum()
-        log_p, log_q = wanted.log_softmax(-1), predicted.log_softmax(-1)
-        return (log_p.exp() * (log_p - log_q)).sum() / math.log(2) / len(wanted)
+    def _first(self, data: int) -> MechanismProblem:
+        return MechanismProblem(self.inputs[:data], self.outputs[:data], self.target)
+
+    def shortest(self) -> tuple[float, MechanismExplanation]:
+        """L(N) of the shortest circuit, and the circuit."""
+        whole = self._whole_precision()
+        # a circuit has less to send than the whole network, and can afford more bits for each number
+        near = [p for p in range(whole - 1, whole + 3) if p >= PRECISIONS[0]]
+        told = {p: [cut for r, order in self._orders(p) for cut in self._cuts(p, r, order)] for p in near}
+        near.sort(key=lambda p: min(cut.soft for cut in told[p]))
+        for precision in near[:TRAINED]:
+            start = self._start(told[precision])
+            for name, kept in (("gates", torch.ones_like(start)), ("gates from a cut", start)):
+                told[precision] += self._trained(precision, name, kept)
+        return self._refined([cut for cuts in told.values() for cut in cuts])
+
+    @staticmethod
+    def _start(cuts: list[Cut]) -> Tensor:
+        """The gates of the best cut of middling size."""
+        low, high = (share * len(cuts[0].order) for share in MIDDLE)
+        return min(cuts, key=lambda cut: (not low <= cut.count <= high, cut.soft)).kept()
+
+    def _whole_precision(self) -> int:
+        """Bits per number with which the whole network is told most briefly for so many data."""
+        whole = WholeNetwork(self.network)
+        shard = self._first(4 * LEAST_DATA)
+        return min(PRECISIONS, key=lambda p: score_mechanism(whole, shard, p).law(self.n_data))
+
+    def _length(self, precision: int) -> SoftLength:
+        if precision not in self._lengths:
+            gated: Gated = LEVELS[self.level](self.network, self.inputs, precision)
+            delta = self.target.delta
+            self._lengths[precision] = SoftLength(gated, self.inputs, self.outputs, delta, self.n_data)
+        return self._lengths[precision]
+
+    def _orders(self, precision: int) -> Iterator[tuple[str, Tensor]]:
+        length = self._length(precision)
+        for ranking, scores in length.gated.rankings().items():
+            yield ranking, length.flat(scores).argsort(descending=True, stable=True)
+
+    def _trained(self, precision: int, name: str, kept: Tensor) -> list[Cut]:
+        """Cuts of the gates as they have learnt; those that are open are one of them."""
+        length, recipe = self._length(precision), self.recipe
+        search = GateSearch(length, kept, recipe.steps, self._batch, recipe.seed)
+        minimise(search, search.loss, AdamW(recipe.steps, recipe.lr, "linear"), self.progress)
+        learnt = search.a.detach()
+        order = learnt.argsort(descending=True, stable=True)
+        return self._cuts(precision, name, order, int((learnt > 0).sum()))
+
+    def _cuts(self, precision: int, ranking: str, order: Tensor, *counts: int) -> list[Cut]:
+        """An order cut at many sizes, from nothing to everything."""
+        n = len(order)
+        sizes = {round(n * SMALLEST ** (i / (SIZES - 1))) for i in range(SIZES)} | {0, *counts}
+        return [self._cut(order, count, ranking, precision) for count in sorted(sizes)]
 
     @torch.no_grad()
-    def cuts(self) -> list[Mapping[str, Tensor]]:
-        """The gates that are open, and fewer or more of them by their rank; duplicates once."""
-        every = torch.cat([a.flatten() for a in self.log_alpha])
-        open_now = int(is_open(every).sum())
-        order = every.argsort(descending=True, stable=True)
-        found: list[Mapping[str, Tensor]] = []
-        for count in sorted(
-            {min(len(every), max(1, round(open_now * size))) for size in SIZES} | {len(every)}
-        ):
-            kept = torch.zeros(len(every), dtype=torch.bool, device=every.device)
-            kept[order[:count]] = True
-            split = torch.split(kept, [a.numel() for a in self.log_alpha])
-            shapes = self.gated.shapes.values()
-            found.append({n: m.reshape(s) for n, m, s in zip(self.names, split, shapes, strict=True)})
-        return found
+    def _cut(self, order: Tensor, count: int, ranking: str, precision: int) -> Cut:
+        cut = Cut(order, count, ranking, precision, 0.0)
+        kept = cut.kept().to(self.outputs.dtype)
+        bits = float(self._length(precision)(kept, kept, slice(0, 4 * LEAST_DATA)))
+        return Cut(order, count, ranking, precision, bits)
+
+    def _refined(self, cuts: list[Cut]) -> tuple[float, MechanismExplanation]:
+        """The most promising cuts of each ranking are scored; about the shortest the size is searched."""
+        finalists = []
+        for ranking in sorted({cut.ranking for cut in cuts}):
+            mine = (cut for cut in cuts if cut.ranking == ranking)
+            finalists += sorted(mine, key=lambda cut: cut.soft)[:FINALISTS]
+        best = min(finalists, key=self._scored)
+        for precision in (best.precision - 1, best.precision + 1):
+            if precision >= PRECISIONS[0]:
+                other = Cut(best.order, best.count, best.ranking, precision, best.soft)
+                best = min(best, other, key=self._scored)
+        around = sorted(c.count for c in cuts if c.order is best.order)
+        low = max((c for c in around if c < best.count), default=best.count)
+        high = min((c for c in around if c > best.count), default=best.count)
+
+        def bits(count: int) -> float:
+            return self._scored(Cut(best.order, count, best.ranking, best.precision, 0.0))
+
+        golden_section(bits, low, high, REFINEMENTS)
+        return min(self.real.values(), key=lambda pair: pair[0])
+
+    def _scored(self, cut: Cut) -> float:
+        """L(N) of a cut, each circuit once."""
+        kept = cut.kept()
+        key = cut.precision, kept.cpu().numpy().tobytes()
+        if key not in self.real:
+            length = self._length(cut.precision)
+            about = {"method": "minimum-bits", "data": self.n_data, **asdict(self.recipe)}
+            about |= {"level": self.level, "ranking": cut.ranking}
+            circuit = length.gated.circuit(length.named(kept), about)
+            self.real[key] = score_mechanism(circuit, self._shard, cut.precision).law(self.n_data), circuit
+        return self.real[key][0]
+
+
+def golden_section(bits: Callable[[int], float], low: int, high: int, calls: int) -> int:
+    """The best of the whole numbers low … high that a golden-section search comes by."""
+    seen: dict[int, float] = {}
+
+    def at(count: float) -> float:
+        place = round(count)
+        if place not in seen:
+            seen[place] = bits(place)
+        return seen[place]
+
+    a, b = float(low), float(high)
+    while len(seen) < calls and b - a > 1:
+        left, right = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
+        a, b = (a, right) if at(left) <= at(right) else (left, b)
+    return min(seen, key=lambda count: seen[count]) if seen else low

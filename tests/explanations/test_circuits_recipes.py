@@ -1,19 +1,30 @@
 """Edge attribution against brute force and exact integrals; minimum bits against other circuits."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
-from assay.explanations import EdgeCircuit, ExplanationError, NodeCircuit, Subject, build, prune_by_magnitude
-from assay.explanations.circuits import Donor, Graph, GraphCircuit
+from assay.explanations import (
+    EdgeCircuit,
+    ExplanationError,
+    NodeCircuit,
+    Subject,
+    build,
+    prune_by_attribution,
+    prune_by_magnitude,
+)
+from assay.explanations.circuits import Cut, Donor, Graph, GraphCircuit, cut
 from assay.explanations.circuits.streams import Streams, written
 from assay.explanations.recipes.edge_attribution import edge_scores
+from assay.explanations.recipes.gate_search import GateSearch, SoftLength
 from assay.explanations.recipes.gated import GatedEdges, GatedUnits, GatedWeights, structure_bits
-from assay.explanations.recipes.hard_concrete import is_open, open_probability, sample
-from assay.explanations.recipes.minimum_bits import MinimumBitsRecipe, minimum_bits
+from assay.explanations.recipes.minimum_bits import MinimumBitsRecipe, fitting, golden_section, minimum_bits
+from assay.explanations.recipes.soft_ledger import SoftTensor, entropy_bits
 from assay.mdl import CategoricalTarget, GridTarget, MechanismProblem, score_mechanism
 from assay.mdl.lengths import log2_binomial
 from assay.models import Network, Transformer, zoo
+from assay.models.zoo import AdamW, minimise
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +106,6 @@ def test_specs_of_edge_attribution(transformer, tokens, method):
         build(f"circuit,method={method},data=0", subject)
 
 
-def test_hard_concrete_gates_are_open_as_often_as_stated():
-    log_alpha, g = torch.tensor([-2.0, 0.0, 1.5]), torch.Generator().manual_seed(0)
-    draws = sample(log_alpha.expand(20_000, 3), g)
-    assert torch.allclose((draws > 0).double().mean(0), open_probability(log_alpha).double(), atol=0.01)
-    assert bool((draws == 0).any())
-    assert bool((draws == 1).any())
-    assert is_open(log_alpha).tolist() == [False, False, True]
-
-
 def test_structure_bits_are_those_of_the_ledger():
     opened = (torch.arange(5000) < 700).double()
     assert float(structure_bits(opened)) == pytest.approx(float(log2_binomial(5000, 700)), rel=0.005)
@@ -122,6 +124,62 @@ def test_open_gates_are_the_network_and_cost_what_they_keep(gated, transformer, 
     assert torch.allclose(
         circuit.predict(restored, x, circuit.active(restored, x)), transformer(x), atol=1e-3
     )
+
+
+def test_a_table_of_counts_prices_what_is_kept():
+    """Against the entropy of each set, one by one; all of it costs what the ledger said."""
+    integers, g = torch.randint(-2, 3, (60,), generator=torch.Generator().manual_seed(0)), torch.Generator()
+    told = SoftTensor.of(integers, 500.0)
+    assert float(told.entries(torch.ones(60))) == pytest.approx(500.0)
+    assert told.by_slice(0).sum() == 60
+    for _ in range(5):
+        kept = torch.rand(60, generator=g) < 0.5
+        counts = (integers * kept).unique(return_counts=True)[1].double()
+        bits = -(counts * (counts / 60).log2()).sum() * told.scale
+        assert float(told.entries(kept.float())) == pytest.approx(float(bits), rel=1e-5)
+    assert float(entropy_bits(torch.tensor([0.0, 7.0]))) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("gated", [GatedWeights, GatedUnits, GatedEdges])
+def test_the_soft_ledger_follows_the_real_one(gated, transformer, tokens):
+    x, N = tokens.inputs[:4], 1000
+    outputs, g = transformer(x), torch.Generator().manual_seed(1)
+    made = gated(transformer, x, 4)
+    length = SoftLength(made, x, outputs, None, N)
+    problem, pairs = MechanismProblem(x, outputs, CategoricalTarget()), []
+    for i in range(6):
+        kept = torch.rand(length.numbers, generator=g) < i / 5
+        soft = float(length(kept.float(), kept.float(), slice(None)))
+        pairs.append((soft, score_mechanism(made.circuit(length.named(kept), {}), problem, 4).law(N)))
+    table = torch.tensor(pairs)
+    assert float(torch.corrcoef(table.T)[0, 1]) > 0.95
+    assert torch.allclose(table[:, 0], table[:, 1], rtol=0.3)
+
+
+def test_gates_shut_what_does_nothing(mlp, reals):
+    """Weights that no output depends on are shut; those that one does stay where data are many."""
+    own = mlp.parameters()
+    first = next(name for name, value in own.items() if value.ndim > 1)
+    idle = mlp.with_weights({first: torch.cat([own[first][:1] * 0, own[first][1:]])})
+    outputs = idle(reals)
+    length = SoftLength(GatedWeights(mlp, reals, 8), reals, outputs, 0.01, 10**5)
+    search = GateSearch(length, torch.ones(length.numbers, dtype=torch.bool), 150, 64, 0)
+    minimise(search, search.loss, AdamW(150, 0.2, "linear"), None)
+    opened = length.named(search.a > 0)[first]
+    assert not opened[0].any()
+    assert opened[1:].float().mean() > 0.8
+
+
+def test_golden_section_finds_the_least_of_a_valley():
+    asked: list[int] = []
+
+    def valley(count: int) -> float:
+        asked.append(count)
+        return (count - 37) ** 2
+
+    assert abs(golden_section(valley, 0, 100, 12) - 37) <= 1
+    assert len(asked) <= 13
+    assert golden_section(valley, 5, 5, 6) == 5
 
 
 def shut(gated: type, network: Network, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,12 +207,41 @@ def shortest(explanation, problem: MechanismProblem, n_data: int) -> float:
 def test_minimum_bits_beats_magnitude_on_max_of_4():
     network, N = zoo.load("max-of-4"), 10_000
     data, test = zoo.data("max-of-4", 2000, 0), zoo.data("max-of-4", 256, 1)
-    recipe = MinimumBitsRecipe(steps=400, batch=256)
-    found = minimum_bits(network, data.inputs, network(data.inputs), N, None, recipe)
+    found = minimum_bits(network, data.inputs, network(data.inputs), N)
     assert isinstance(found, EdgeCircuit)
     problem = MechanismProblem(test.inputs, network(test.inputs), CategoricalTarget())
     rivals = [shortest(prune_by_magnitude(network, keep), problem, N) for keep in (0.4, 0.8, 0.9, 1.0)]
-    assert shortest(found, problem, N) < 0.85 * min(rivals)
+    assert shortest(found, problem, N) < 0.65 * min(rivals)
+
+
+@pytest.mark.parametrize(("level", "N"), [("nodes", 100), ("edges", 3000), ("weights", 3000)])
+def test_minimum_bits_is_no_longer_than_what_others_prune(transformer, tokens, level, N):
+    """Whatever the size: attribution and magnitude are among the rankings that are cut."""
+    x = tokens.inputs[:4]
+    recipe = MinimumBitsRecipe(level=level, steps=20, batch=48)
+    found = minimum_bits(transformer, x, transformer(x), N, None, recipe)
+    problem = MechanismProblem(x, transformer(x), CategoricalTarget())
+    keeps = (0.3, 0.8)
+    if level == "edges":
+        graph = Graph.of(transformer, "stream")
+        told = edge_scores(transformer, graph, x, Donor())
+        rivals = [GraphCircuit(transformer, graph, cut(told, Cut(keep))[0]) for keep in keeps]
+    else:
+        prune = prune_by_magnitude if level == "weights" else partial(prune_by_attribution, inputs=x)
+        rivals = [prune(transformer, keep=keep) for keep in keeps]
+    assert shortest(found, problem, N) <= 1.01 * min(shortest(rival, problem, N) for rival in rivals)
+
+
+def test_minimum_bits_tries_the_levels_that_a_network_has(mlp, reals, transformer, tokens):
+    assert fitting(transformer) == ["weights", "nodes", "edges"]
+    assert fitting(mlp) == ["weights", "nodes"]
+    x, N = reals[:4], 50
+    found = [
+        minimum_bits(mlp, x, mlp(x), N, 0.1, MinimumBitsRecipe(level, 2))
+        for level in ("any", "weights", "nodes")
+    ]
+    first, *others = (shortest(one, MechanismProblem(x, mlp(x), GridTarget(0.1)), N) for one in found)
+    assert first == pytest.approx(min(others), rel=0.02)
 
 
 def test_minimum_bits_at_other_levels(mlp, reals):
@@ -168,7 +255,7 @@ def test_minimum_bits_at_other_levels(mlp, reals):
 def test_nothing_is_pruned_from_a_network_that_needs_all_of_itself(tms, tms_data):
     recipe = MinimumBitsRecipe(steps=30, batch=128)
     made = minimum_bits(tms, tms_data.inputs, tms(tms_data.inputs), 10_000, 0.01, recipe)
-    assert made.recipe()["edges"] == made.recipe()["of"] == 10
+    assert made.recipe()["edges"] == made.recipe()["of"] == 15
     problem = MechanismProblem(tms_data.inputs[:100], tms(tms_data.inputs[:100]), GridTarget(0.01))
     assert shortest(made, problem, 10_000) < shortest(prune_by_magnitude(tms, 0.9), problem, 10_000)
 
