@@ -19,7 +19,7 @@ from .residual import on_grid
 from .tally import Ints
 from .target import CategoricalTarget, GridTarget, Target, kl_bits
 from .transmit import flags
-from .transmit_keyed import placed
+from .transmit_keyed import placed, stretches
 from .wire import Wire, double
 from .wire import bits as plain_bits
 
@@ -95,9 +95,13 @@ def values(target: Target, restored: Tensor) -> Tensor:
 
 def _residual(wire: Wire, predicted: Tensor, delta: float, told: Tensor | None) -> Tensor:
     """Integer residuals, under codes that may know where each prediction lies between grid points."""
-    expected, cell = (each.cpu() for each in on_grid(predicted, delta))
+    expected = torch.empty(predicted.shape, dtype=torch.int64)
+    cell = torch.empty(predicted.shape, dtype=torch.uint8)
+    for rows in stretches(*predicted.shape):
+        expected[rows], cell[rows] = on_grid(predicted[rows], delta)
     residual = None if told is None else (told - expected).numpy()
-    return expected + torch.from_numpy(placed(wire, cell.numpy(), residual))
+    expected += torch.from_numpy(placed(wire, cell.numpy(), residual))
+    return expected
 
 
 def answers_told(wire: Wire, predicted: Tensor, told: Ints | None, p: float | None = None) -> Tensor:

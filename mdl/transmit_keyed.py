@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .keyed import Sharing, group_of, keyed, shortest_sharing
 from .residual import BY_FRACTION, CELLS, DISTANCES, folded_keys, shortest_residuals
@@ -15,6 +16,8 @@ from .transmit import stream, stream_code
 from .wire import BitstreamError, Wire
 
 SHARINGS = ("pooled", "classes", "separate", "pooled" + BY_FRACTION, "classes" + BY_FRACTION)
+
+TOGETHER = 2**22  # numbers that are worked on at a time
 
 
 def shared(wire: Wire, keys: Ints, symbols: Ints | None, count: int) -> Ints:
@@ -38,16 +41,26 @@ class ResidualCodes:
 
     def told(self, wire: Wire, cell: Ints, residual: Ints | None) -> Ints:
         """Residuals [rows, d]; ``cell`` [rows, d] is where the prediction of each lies."""
-        keys = (np.arange(cell.shape[1]) * CELLS + cell).ravel()
+        width = cell.shape[1]
+        keys, sign = np.arange(width * CELLS), None
+        if self.name.endswith(BY_FRACTION):
+            owner = group_of(folded_keys(keys)[0], self.code_of, DISTANCES)
+            sign = np.int8(1) - np.int8(2) * (cell.ravel() >= DISTANCES)  # mirrored, as folded_keys has it
+        else:
+            owner = group_of(keys // CELLS, self.code_of, 1)
+        table = owner.astype(np.min_scalar_type(len(self.codes))).reshape(width, CELLS)
+        groups = np.empty(cell.shape, dtype=table.dtype)
+        for rows in stretches(*cell.shape):
+            groups[rows] = table[np.arange(width), cell[rows]]
         symbols = None if residual is None else residual.ravel()
-        if not self.name.endswith(BY_FRACTION):
-            return _in_groups(wire, group_of(keys // CELLS, self.code_of, 1), symbols, self.codes).reshape(
-                cell.shape
-            )
-        folded, sign = folded_keys(keys)
-        mirrored = None if symbols is None else sign * symbols
-        owner = group_of(folded, self.code_of, DISTANCES)
-        return (sign * _in_groups(wire, owner, mirrored, self.codes)).reshape(cell.shape)
+        return _in_groups(wire, groups.ravel(), symbols, self.codes, sign).reshape(cell.shape)
+
+
+def stretches(rows: int, width: int) -> Iterator[slice]:
+    """Rows that are worked on together, so that what is made of them takes little room."""
+    size = max(1, TOGETHER // max(width, 1))
+    for first in range(0, rows, size):
+        yield slice(first, min(first + size, rows))
 
 
 def residual_codes(wire: Wire, way: Sharing | None, width: int) -> ResidualCodes:
@@ -62,9 +75,17 @@ def placed(wire: Wire, cell: Ints, residual: Ints | None) -> Ints:
     """Residuals [rows, d] with the codes that are shortest for them; see :class:`ResidualCodes`."""
     way, width = None, cell.shape[1]
     if residual is not None:
-        keys = (np.arange(width) * CELLS + cell).ravel()
-        way = shortest_residuals(keyed(keys, residual.ravel()), width)
+        way = shortest_residuals(_tally(cell, residual), width)
     return residual_codes(wire, way, width).told(wire, cell, residual)
+
+
+def _tally(cell: Ints, residual: Ints) -> Histogram:
+    """Residuals [rows, d] by coordinate and cell, as :mod:`residual` counts them."""
+    total, column = Histogram(), np.arange(cell.shape[1]) * CELLS
+    for rows in stretches(*cell.shape):
+        keys, symbols = (column + cell[rows]).ravel(), residual[rows].ravel()
+        total = total + keyed(torch.from_numpy(keys), torch.from_numpy(symbols))
+    return total
 
 
 def _chosen(wire: Wire, way: Sharing | None) -> str:
@@ -82,12 +103,16 @@ def _codes(wire: Wire, way: Sharing | None, code_of: Ints, contexts: int) -> tup
     return tuple(stream_code(wire, None if way is None else way.codes[g]) for g in groups)
 
 
-def _in_groups(wire: Wire, owner: Ints, symbols: Ints | None, codes: Sequence[StreamCode]) -> Ints:
-    """The symbols, group by group."""
+def _in_groups(
+    wire: Wire, owner: Ints, symbols: Ints | None, codes: Sequence[StreamCode], sign: Ints | None = None
+) -> Ints:
+    """The symbols, group by group; ``sign`` times them is what travels."""
     received = np.zeros(len(owner), dtype=np.int64)
     for g, code in enumerate(codes):
         mine = np.nonzero(owner == g)[0]
-        received[mine] = stream(wire, None if symbols is None else symbols[mine], mine.size, code)
+        turn = 1 if sign is None else sign[mine]
+        given = None if symbols is None else turn * symbols[mine]
+        received[mine] = turn * stream(wire, given, mine.size, code)
     return received
 
 
