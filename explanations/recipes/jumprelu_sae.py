@@ -44,7 +44,7 @@ class _JumpReLU(SparseModel):
     def __init__(self, x: Tensor, recipe: JumpReLURecipe, generator: torch.Generator) -> None:
         super().__init__(x, recipe, generator)
         self.sparsity, self.bandwidth = recipe.sparsity, recipe.bandwidth
-        self.threshold = nn.Parameter(torch.full((recipe.d_sae,), recipe.start))
+        self.threshold = nn.Parameter(x.new_full((recipe.d_sae,), recipe.start))
 
     def chosen(self, pre: Tensor) -> Tensor:
         """Those above their thresholds."""

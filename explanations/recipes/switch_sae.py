@@ -25,7 +25,7 @@ class _Switch(SparseModel):
     def __init__(self, x: Tensor, recipe: SwitchRecipe, generator: torch.Generator) -> None:
         super().__init__(x, recipe, generator)
         self.experts, self.balance = recipe.experts, recipe.balance
-        drawn = torch.randn(x.shape[1], recipe.experts, generator=generator)
+        drawn = torch.randn(x.shape[1], recipe.experts, generator=generator).to(x)
         # Rows have norm 1 here: columns of norm √d spread the odds of directions drawn at random.
         self.router = nn.Parameter(drawn / drawn.norm(dim=0) * x.shape[1] ** 0.5)
         self.b_router = nn.Parameter(x.mean(0))

@@ -34,13 +34,13 @@ class SparseModel(nn.Module):
 
     def __init__(self, x: Tensor, recipe: TopKRecipe, generator: torch.Generator) -> None:
         super().__init__()
-        start = torch.randn(recipe.d_sae, x.shape[1], generator=generator)
+        start = torch.randn(recipe.d_sae, x.shape[1], generator=generator).to(x)
         rows = start / start.norm(dim=1, keepdim=True)
         self.W_dec = nn.Parameter(rows)
         self.W_enc = nn.Parameter(rows.T.clone())
-        self.b_enc = nn.Parameter(torch.zeros(recipe.d_sae))
+        self.b_enc = nn.Parameter(x.new_zeros(recipe.d_sae))
         self.b_dec = nn.Parameter(x.mean(0))
-        self.idle = torch.zeros(recipe.d_sae)
+        self.idle = x.new_zeros(recipe.d_sae)
         self.recipe = recipe
 
     def pre(self, x: Tensor) -> Tensor:
@@ -64,10 +64,13 @@ class SparseModel(nn.Module):
         """What is unexplained, what dead features leave of the error, and the penalty."""
         pre = self.pre(x)
         a = self.chosen(pre)
+        return self.unexplained(x, a) + self.revived(pre, a, x) + self.penalty(x, pre)
+
+    def revived(self, pre: Tensor, a: Tensor, x: Tensor) -> Tensor:
+        """What dead features leave of the error, weighted; counts for how long each feature a was idle."""
         self.idle = torch.where((a > 0).any(0), torch.zeros_like(self.idle), self.idle + 1)
         error = (x - (a @ self.W_dec + self.b_dec)).detach()
-        revived = self.recipe.aux * self._revive(pre, error)
-        return self.unexplained(x, a) + revived + self.penalty(x, pre)
+        return self.recipe.aux * self._revive(pre, error)
 
     def _revive(self, pre: Tensor, error: Tensor) -> Tensor:
         dead = self.idle > self.recipe.dead_after
@@ -111,13 +114,22 @@ def train(
 ) -> SAE:
     """Train a model that ``make`` makes from data, a recipe and a source of chance."""
     generator = torch.Generator().manual_seed(recipe.seed)
-    scale = float((x - x.mean(0)).square().sum(1).mean().sqrt())
+    scale = spread(x)
     x = x / scale
     model = make(x[:65536], recipe, generator)
 
     def loss() -> Tensor:
         return model.loss(x[torch.randint(len(x), (recipe.batch,), generator=generator)])
 
-    schedule = AdamW(recipe.steps, recipe.lr, "linear", warmup=100, clip=1.0)
-    minimise(model, loss, schedule, progress)
+    minimise(model, loss, schedule(recipe), progress)
     return model.finished(scale, site)
+
+
+def spread(x: Tensor) -> float:
+    """The root of the variance of activations [rows, d]."""
+    return float((x - x.mean(0)).square().sum(1).mean().sqrt())
+
+
+def schedule(recipe: TopKRecipe) -> AdamW:
+    """How SAEs learn."""
+    return AdamW(recipe.steps, recipe.lr, "linear", warmup=100, clip=1.0)

@@ -237,10 +237,10 @@ def test_minimum_bits_tries_the_levels_that_a_network_has(mlp, reals, transforme
     assert fitting(mlp) == ["weights", "nodes"]
     x, N = reals[:4], 50
     found = [
-        minimum_bits(mlp, x, mlp(x), N, 0.1, MinimumBitsRecipe(level, 2))
+        minimum_bits(mlp, x, mlp(x), N, None, MinimumBitsRecipe(level, 2))
         for level in ("any", "weights", "nodes")
     ]
-    first, *others = (shortest(one, MechanismProblem(x, mlp(x), GridTarget(0.1)), N) for one in found)
+    first, *others = (shortest(one, MechanismProblem(x, mlp(x), CategoricalTarget()), N) for one in found)
     assert first == pytest.approx(min(others), rel=0.02)
 
 
