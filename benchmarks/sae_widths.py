@@ -76,7 +76,7 @@ def points(name: str, problem: SiteProblem) -> list[Point]:
     where = [rows for _, rows in chunks(len(problem.x), problem.positions, 32)]
     found = []
     for k in ACTIVE:
-        explanation = SAESite(sparser(shipped_sae(name), k), sample=problem.x)
+        explanation = SAESite(sparser(shipped_sae(name), k), sample=problem.x[:])
         codes = [explanation.code(problem.x[rows]) for rows in where]
         first = Channel(explanation, problem.delta, Knobs(PRECISION, 0))
         for h in HALF_OCTAVES:
