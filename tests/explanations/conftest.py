@@ -3,6 +3,8 @@ import torch
 from assay.explanations import SAE
 from assay.models import Dataset, Network, Scope, Transformer, TransformerConfig, perceptron, zoo
 
+collect_ignore = ["saelens_writes.py"]  # a script for an interpreter that has SAELens
+
 
 @pytest.fixture(scope="session")
 def tms() -> Network:
