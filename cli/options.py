@@ -93,8 +93,8 @@ def explain_option(command: F) -> F:
         multiple=True,
         required=True,
         metavar="KIND[:PATH][,key=value…]",
-        help="An explanation; may be repeated. Kinds: neurons, pca, rotation, sae, transcoder, polytopes, lookup, "
-        "network, answers, circuit, components, rule, student, and those of plug-ins.",
+        help="An explanation; may be repeated. Kinds: neurons, pca, rotation, sae, transcoder, polytopes, "
+        "lookup, network, answers, circuit, components, rule, student, and those of plug-ins.",
     )
     return option(command)
 
