@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from assay.explanations.weighing import Evidence, Question, TargetName
+
+RUN_CONFIG = "final_config.yaml"
+"""What the folder of a decomposition run holds; said here again, since models are imported only to run."""
 
 
 def check_usage(options: dict[str, Any]) -> None:
@@ -25,7 +30,7 @@ def check_usage(options: dict[str, Any]) -> None:
     else:
         if not options["model"]:
             problems.append("expected MODEL, or --activations FILE")
-        elif not options["data"] and not options["model"].startswith(("zoo:", "program:")):
+        elif not options["data"] and not _brings_data(options["model"]):
             problems.append("expected --data")
         if options["setting"] == "site" and not options["site"]:
             problems.append("the site setting needs --site")
@@ -33,6 +38,13 @@ def check_usage(options: dict[str, Any]) -> None:
         problems.append("a mechanism explains outputs: --target outputs")
     if problems:
         raise click.UsageError("; ".join(problems))
+
+
+def _brings_data(model: str) -> bool:
+    """Shipped models, compiled programs, and the networks of decomposition runs know their own data."""
+    path = Path(re.sub(r"@\d+$", "", model))
+    folder = path if path.is_dir() else path.parent
+    return model.startswith(("zoo:", "program:")) or (path.exists() and (folder / RUN_CONFIG).is_file())
 
 
 def gathered(options: dict[str, Any]) -> Evidence:

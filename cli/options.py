@@ -45,7 +45,8 @@ def subject_options(command: F) -> F:
     options = (
         click.argument("model", required=False),
         click.option(
-            "--data", help="zoo, an array or table file, or a text; for zoo:NAME models zoo by default."
+            "--data",
+            help="zoo, a file of arrays or a table, a text, or a run; zoo:NAME and runs bring their own.",
         ),
         click.option(
             "--activations",

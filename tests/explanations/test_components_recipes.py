@@ -45,3 +45,13 @@ def test_a_recipe_gives_the_same_run_twice():
 def test_recipes_that_differ_by_more_than_their_seeds_are_refused():
     with pytest.raises(ExplanationError, match="seeds alone"):
         decompose_several(zoo.load("tms-5-2"), ("W",), draw, [RECIPE, replace(RECIPE, steps=3)])
+
+
+def test_gates_open_again_where_importance_is_relaxed():
+    network, x = zoo.load("tms-5-2"), draw(torch.Generator().manual_seed(9))
+    strong = replace(RECIPE, steps=200, lr=1e-2, importance=0.5)
+    held, relaxed = (
+        decompose_several(network, ("W",), draw, [replace(strong, relax=relax)])[0] for relax in (1.0, 0.0)
+    )
+    gates = [made.importance.importance("W", x @ made.factors["W"][1].T).mean() for made in (held, relaxed)]
+    assert gates[1] > gates[0] + 0.02
