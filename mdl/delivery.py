@@ -64,6 +64,8 @@ def check_skeleton(name: str, sent: Parts, known: Parts) -> None:
             raise DoesNotDecode(f"{name}: which part each slice of {mine.name!r} belongs to is told nowhere")
         if not _alike(mine.allowed, theirs.allowed):
             raise DoesNotDecode(f"{name}: which entries of {mine.name!r} can exist is told nowhere")
+        if mine.second != theirs.second:
+            raise DoesNotDecode(f"{name}: how {mine.name!r} goes through a dictionary is told nowhere")
 
 
 def _alike(mine: Tensor | None, theirs: Tensor | None) -> bool:

@@ -100,6 +100,11 @@ class PartTensor:
         """Whether the values are Boolean."""
         return self.values.dtype == torch.bool
 
+    @property
+    def second(self) -> int:
+        """How many rows the dictionary has that it may be told through; 0 where there is none."""
+        return 0 if self.through is None else len(self.through.rows)
+
     @cached_property
     def owners(self) -> Ints:
         """``owner`` as an array [slices]."""

@@ -68,7 +68,7 @@ class Channel:
         self.parts, self.width = dictionary.parts, dictionary.width
         self.step = delta * 2.0 ** (knobs.half_octaves / 2)
         self.octaves = torch.tensor(knobs.octaves, dtype=torch.int64) if knobs.octaves else None
-        self.norm, self.second = torch.ones(self.parts, dtype=torch.float64), 0
+        self.norm = torch.ones(self.parts, dtype=torch.float64)
         tensors = [one_part("bias", dictionary.bias.double().cpu(), self.parts)]
         if dictionary.rows is not None:
             rows = dictionary.rows.cpu()
@@ -76,8 +76,8 @@ class Channel:
             self.norm = torch.where(norm > 0, norm, torch.ones_like(norm))
             even = rows / self.norm.to(rows.dtype)[:, None]
             through = None if dictionary.through is None else dictionary.through.scaled(1 / self.norm)
-            self.second = 0 if through is None else len(through.rows)
             tensors.append(PartTensor("rows", even, torch.arange(self.parts), through=through))
+        self.second = tensors[-1].second
         self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision, thorough)
         self.bias = self.sent.restored["bias"][0]
         self.rows, self.scale = None, self.step

@@ -121,23 +121,23 @@ def stream(wire: Wire, symbols: Ints | None, count: int, code: StreamCode) -> In
 def _adaptive(wire: Wire, symbols: Ints | None, count: int, span: Range) -> Ints:
     """KT over the range and an escape; what escaped follows as signed integers."""
     counts, order = np.full(span.size + 1, 0.5), scrambled(count)
-    symbols = None if symbols is None else symbols[order]
-    shifted = None
+    shifted = beyond = None
     if symbols is not None:
-        shifted = np.where(span.holds(symbols), symbols - span.lo, span.size)
+        symbols = symbols[order]
+        holds = span.holds(symbols)
+        strays = symbols[~holds]
+        beyond = np.where(strays > span.hi, strays - span.hi - 1, strays - span.lo)
+        shifted = np.where(holds, symbols - span.lo, span.size)
     received = np.zeros(count, dtype=np.int64)
     for block in blocks(count):
         given = None if shifted is None else shifted[block]
         here = wire.categorical(given, counts / counts.sum(), block.stop - block.start)
         received[block] = here
         counts += np.bincount(here, minlength=span.size + 1)
-    strays = np.nonzero(received == span.size)[0]
-    beyond = None
-    if symbols is not None:
-        beyond = np.where(symbols[strays] > span.hi, symbols[strays] - span.hi - 1, symbols[strays] - span.lo)
-    told = on.integer(wire, beyond, strays.size)
+    where = np.nonzero(received == span.size)[0]
+    told = on.integer(wire, beyond, where.size)
     received += span.lo
-    received[strays] = np.where(told >= 0, told + span.hi + 1, told + span.lo)
+    received[where] = np.where(told >= 0, told + span.hi + 1, told + span.lo)
     unscrambled = np.empty_like(received)
     unscrambled[order] = received
     return unscrambled

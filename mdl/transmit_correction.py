@@ -94,12 +94,15 @@ def values(target: Target, restored: Tensor) -> Tensor:
 
 
 def _residual(wire: Wire, predicted: Tensor, delta: float, told: Tensor | None) -> Tensor:
-    """Integer residuals, under codes that may know where each prediction lies between grid points."""
+    """Integer residuals, under codes that may know where each prediction lies between grid points.
+
+    ``told`` is used up: it may be most of what fits into memory.
+    """
     expected = torch.empty(predicted.shape, dtype=torch.int64)
     cell = torch.empty(predicted.shape, dtype=torch.uint8)
     for rows in stretches(*predicted.shape):
         expected[rows], cell[rows] = on_grid(predicted[rows], delta)
-    residual = None if told is None else (told - expected).numpy()
+    residual = None if told is None else told.sub_(expected).numpy()
     expected += torch.from_numpy(placed(wire, cell.numpy(), residual))
     return expected
 

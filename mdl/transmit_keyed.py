@@ -107,7 +107,7 @@ def _in_groups(
     wire: Wire, owner: Ints, symbols: Ints | None, codes: Sequence[StreamCode], sign: Ints | None = None
 ) -> Ints:
     """The symbols, group by group; ``sign`` times them is what travels."""
-    received = np.zeros(len(owner), dtype=np.int64)
+    received = np.zeros(len(owner), dtype=np.int64) if symbols is None else symbols
     for g, code in enumerate(codes):
         mine = np.nonzero(owner == g)[0]
         turn = 1 if sign is None else sign[mine]

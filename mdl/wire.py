@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .lengths import Floats, floor_log2, log2_binomial, unzigzag, zigzag
 from .tally import Ints
@@ -48,8 +49,8 @@ class Sender:
     def bernoulli(self, symbols: Ints | None, p: Floats) -> Ints:
         """Note bits."""
         given = _given(symbols, len(p))
-        bits, odds = given.astype(np.int32), np.clip(p, LEAST, 1 - LEAST)
-        self._notes.append(lambda coder: coder.encode_reverse(bits, _bernoulli(), odds))
+        bits, odds = _narrow(given), np.clip(p, LEAST, 1 - LEAST)
+        self._notes.append(lambda coder: coder.encode_reverse(bits.astype(np.int32), _bernoulli(), odds))
         self.bits -= float(np.log2(np.where(given == 1, odds, 1 - odds)).sum())
         return given
 
@@ -57,8 +58,10 @@ class Sender:
         """Note symbols."""
         given = _given(symbols, count)
         if len(probabilities) > 1:
-            short = given.astype(np.int32)
-            self._notes.append(lambda coder: coder.encode_reverse(short, _categorical(probabilities)))
+            short = _narrow(given)
+            self._notes.append(
+                lambda coder: coder.encode_reverse(short.astype(np.int32), _categorical(probabilities))
+            )
             told = probabilities[given] / probabilities.sum()
             self.bits -= float(np.log2(told).sum())
         return given
@@ -70,8 +73,8 @@ class Sender:
             self.uniform(given // DIGITS, -(-size // DIGITS), count)
             self.uniform(given % DIGITS, DIGITS, count)
         elif size > 1:
-            short = given.astype(np.int32)
-            self._notes.append(lambda coder: coder.encode_reverse(short, _uniform(size)))
+            short = _narrow(given)
+            self._notes.append(lambda coder: coder.encode_reverse(short.astype(np.int32), _uniform(size)))
             self.bits += count * float(np.log2(size))
         return given
 
@@ -135,6 +138,11 @@ def _given(symbols: Ints | None, count: int) -> Ints:
     if symbols is None or len(symbols) != count:
         raise ValueError(f"a sender needs {count} symbols, got {None if symbols is None else len(symbols)}")
     return np.asarray(symbols, dtype=np.int64)
+
+
+def _narrow(symbols: Ints) -> NDArray[Any]:
+    """The same symbols, none of which is negative, in as few bytes as they need until they are encoded."""
+    return symbols.astype(np.min_scalar_type(int(symbols.max(initial=0))))
 
 
 def _long(symbols: Any) -> Ints:

@@ -1,5 +1,7 @@
 """Sparse flags and sets travel at the length of the codes that tell them flag by flag."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from assay.mdl.lengths import log2_binomial
 from assay.mdl.message import Code, Dictionary
 from assay.mdl.site_score import score_site
 from assay.mdl.support import support_costs
+from assay.mdl.tally import Histogram, Usage
 from assay.mdl.transmit_sets import FEW, sets, sparse_flags
 from assay.mdl.transmit_support import support
 from assay.mdl.wire import BitstreamError, Receiver, Sender
@@ -101,6 +104,27 @@ def test_every_code_of_many_rows_is_as_long_as_its_price(positions, parts):
     assert names >= {"free", "enumerative", "per-part", "frequencies"}
     if positions > 1 or parts <= 512:
         assert names >= {"dependent", "dependent frequencies"}
+
+
+@pytest.mark.parametrize("name", ["free", "enumerative", "frequencies", "per-part"])
+def test_neither_end_holds_a_matrix_of_rows_and_parts(name):
+    """65,536 rows of 24,576 parts would be 1.6 GB as bytes."""
+    rows, parts = 65_536, 24_576
+    rng = np.random.default_rng(0)
+    place = np.unique(rng.integers(0, rows, 60_000) * parts + rng.integers(0, 2048, 60_000))
+    given_sets = Active(place // parts, place % parts, rows, parts)
+    usage = Usage(given_sets.counts, rows, Histogram.of(given_sets.sizes))
+    cost = next(c for c in support_costs(usage) if c.name == name)
+    tracemalloc.start()
+    try:
+        sender = Sender()
+        support(sender, given_sets, cost, rows, parts)
+        arrived = support(Receiver(sender.words()), None, None, rows, parts)
+        assert tracemalloc.get_traced_memory()[1] < 4e8
+    finally:
+        tracemalloc.stop()
+    assert sender.bits == pytest.approx(cost.bits(rows), rel=0.01)
+    assert np.array_equal(arrived.row * parts + arrived.part, place)
 
 
 def test_more_active_parts_than_could_be_meant_are_refused():
