@@ -18,10 +18,10 @@ from typing import Any
 from torch import Tensor
 
 from .claims import Claim
-from .expressions import Expr, canonical, conjuncts
+from .expressions import canonical
 from .obligations import Obligation
 
-FORMAT = "assay.certificate/1"
+FORMAT = "assay.certificate/2"
 CHECKER = Path(__file__).with_name("check.py")
 
 
@@ -45,9 +45,10 @@ def document(
         "format": FORMAT,
         "claim": {
             "for": [[v.name, v.kind, str(v.lo), str(v.hi), v.size] for v in claim.variables],
-            "given": _given(claim),
-            "show": canonical(claim.show),
+            "given": " and ".join(map(canonical, obligation.given)) or None,
+            "show": canonical(obligation.show),
             "semantics": claim.semantics,
+            "stated": claim.text,
         },
         "networks": {
             name: {"digest": digests[name], "operations": list(obligation.graphs[name].operations)}
@@ -59,11 +60,6 @@ def document(
     }
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def _given(claim: Claim) -> str | None:
-    parts: tuple[Expr, ...] = conjuncts(claim.given)
-    return " and ".join(canonical(part) for part in parts) if parts else None
 
 
 def witness_evidence(inputs: Mapping[str, Fraction]) -> dict[str, str]:

@@ -262,7 +262,7 @@ def _split(task: _Task, search: Search, log: list[str]) -> Verdict:
 
 def _evidence(obligation: Obligation, tree: Tree) -> tuple[list[object], list[int]]:
     names = list(obligation.inputs)
-    return tree.evidence([names.index(name) for name in obligation.free])
+    return tree.evidence(obligation.program, [names.index(name) for name in obligation.free])
 
 
 def _checked(

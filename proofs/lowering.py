@@ -5,7 +5,7 @@ All refusals are collected before failing. Values are vectors per datum, the fla
 
 Operations, as they also stand in certificates; `s` and `t` number earlier values, value 0 is the input:
 
-    ["linear", s, weight, transposed, bias]   W v + b (Wᵀ v + b if transposed); bias is a name or null
+    ["linear", s, weight, bias, transposed]   W v + b (Wᵀ v + b if transposed); bias is a name or null
     ["conv2d", s, weight, bias, [c, h, w], [stride…], [padding…], [dilation…], groups]
     ["relu", s]                               max(v, 0)
     ["sum", [s, t…], [factor…], const]        Σ factor · v + const, elementwise; const: number or "@tensor"
@@ -14,7 +14,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -55,6 +55,20 @@ class Graph:
     single: bool
     sites: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def outputs(self) -> int:
+        """Number of outputs, flattened."""
+        sizes = [self.size]
+        for kind, first, *rest in self.operations:
+            if kind == "linear":
+                sizes.append(self.tensors[rest[0]].shape[1 if rest[2] else 0])
+            elif kind == "conv2d":
+                shape = self.tensors[rest[0]].shape
+                sizes.append(shape[0] * int(np.prod(window_places(shape[2:], *rest[2:6]))))
+            else:
+                sizes.append(sizes[first if kind == "relu" else first[0]])
+        return sizes[-1]
+
     def up_to(self, site: str) -> Graph:
         """The part of the network that ends at a module.
 
@@ -64,6 +78,16 @@ class Graph:
         if site not in self.sites:
             raise InputError(f"no module {site!r}; there are {', '.join(self.sites)}")
         return replace(self, operations=self.operations[: self.sites[site]])
+
+
+def window_places(
+    window: Sequence[int], image: list[int], stride: list[int], padding: list[int], dilation: list[int]
+) -> list[int]:
+    """How many places a convolution's window has on each axis of an image [channels, height, width]."""
+    return [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(image[1:], window, stride, padding, dilation, strict=True)
+    ]
 
 
 def lower(module: nn.Module, in_shape: tuple[int, ...]) -> Graph:
@@ -235,7 +259,7 @@ class _Builder:
         self.tensor(weight)
         if bias is not None:
             self.tensor(bias)
-        self.emit(node, ["linear", source, weight, False, bias])
+        self.emit(node, ["linear", source, weight, bias, False])
 
     def convolution(self, node: fx.Node, source: int, module: nn.Conv2d, path: str) -> None:
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -279,7 +303,7 @@ def _matmul(b: _Builder, node: fx.Node) -> None:
     name, flipped = b.constants[weight]
     b.flat(node)
     b.tensor(name)
-    b.emit(node, ["linear", b.source(x), name, not flipped, None])
+    b.emit(node, ["linear", b.source(x), name, None, not flipped])
 
 
 def _sum(sign: int) -> Callable[[_Builder, fx.Node], None]:

@@ -20,6 +20,7 @@ from .expressions import Expr, ExpressionError, conjuncts, fold
 from .faults import Fault, InputError
 from .formulas import Atom, Both, Formula, negate
 from .lowering import Graph
+from .normal import normal
 from .program import Free, Program
 from .translation import Form
 
@@ -30,6 +31,7 @@ class Obligation:
 
     Attributes:
         claim: the claim as it was written.
+        given, show: the conjuncts of its condition, and what it shows, in the normal form.
         program: its networks in exact form; step 0 holds the free variables.
         lo, hi: inclusive bounds of the free variables.
         whole: which free variables are whole numbers.
@@ -42,6 +44,8 @@ class Obligation:
     """
 
     claim: Claim
+    given: tuple[Expr, ...]
+    show: Expr
     graphs: Mapping[str, Graph]
     program: Program
     lo: tuple[Fraction, ...]
@@ -75,25 +79,41 @@ def bind(claim: Claim, graphs: Mapping[str, Graph]) -> Obligation:
         text.
     """
     ranges = {c: (v.lo, v.hi, v.whole) for v in claim.variables for c in v.components}
-    eliminated, substitution = _eliminations(claim)
+    given, show = _written_out(claim, graphs)
+    eliminated, substitution = _eliminations(claim, given)
     free = tuple(name for name in ranges if name not in eliminated)
-    program = Program()
-    program.add(Free(len(free)))
+    places = tuple(list(ranges).index(name) for name in free)
+    program = Program([Free(len(free))], len(ranges), places)
     inputs = _inputs(tuple(ranges), free, eliminated)
     algebra = Forms(program, _grouped(claim, inputs), graphs, claim.semantics == "float32")
-    given = _statement(claim.given, algebra, claim, "given") if claim.given is not None else Both(())
+    parts = tuple(_statement(part, algebra, claim, "given") for part in given)
     bounds = [
         Atom(form, strict=False)
         for name, _ in substitution
         for form in (inputs[name] - Form(const=ranges[name][0]), Form(const=ranges[name][1]) - inputs[name])
     ]
-    scope = Both((*bounds, given))
-    show = _statement(claim.show, algebra, claim, "show")
+    scope = Both((*bounds, *parts))
     lo, hi, whole = zip(*(ranges[name] for name in free), strict=True) if free else ((), (), ())
-    counterexample = Both((scope, negate(show)))
+    counterexample = Both((scope, negate(_statement(show, algebra, claim, "show"))))
     return Obligation(
-        claim, graphs, program, lo, hi, whole, counterexample, scope, inputs, free, substitution
+        claim, given, show, graphs, program, lo, hi, whole, counterexample, scope, inputs, free, substitution
     )
+
+
+def _written_out(claim: Claim, graphs: Mapping[str, Graph]) -> tuple[tuple[Expr, ...], Expr]:
+    """The conjuncts of the condition, and what is shown, in the normal form."""
+    sizes = {v.name: v.size for v in claim.variables}
+    networks = {name: (graph.size, graph.outputs) for name, graph in graphs.items()}
+    texts = {"given": claim.given, "show": claim.show}
+    found = {}
+    for key, expr in texts.items():
+        try:
+            found[key] = None if expr is None else normal(expr, sizes, networks)
+        except ExpressionError as error:
+            raise InputError([Fault(f"{key}: {error}", None, error.at + 1, claim.name)]) from error
+    show = found["show"]
+    assert show is not None
+    return conjuncts(found["given"]), show
 
 
 def _statement(expr: Expr, algebra: Forms, claim: Claim, key: str) -> Formula:
@@ -101,8 +121,7 @@ def _statement(expr: Expr, algebra: Forms, claim: Claim, key: str) -> Formula:
         value = fold(expr, algebra)
     except ExpressionError as error:
         raise InputError([Fault(f"{key}: {error}", None, error.at + 1, claim.name)]) from error
-    if isinstance(value, Form | tuple) or not isinstance(value, Formula):
-        raise InputError([Fault(f"{key}: expected a statement that is true or false", None, 1, claim.name)])
+    assert isinstance(value, Formula)
     return value
 
 
@@ -119,14 +138,16 @@ def _grouped(claim: Claim, inputs: Mapping[str, Form]) -> dict[str, Form | Vecto
     }
 
 
-def _eliminations(claim: Claim) -> tuple[dict[str, Form], tuple[tuple[str, int], ...]]:
+def _eliminations(
+    claim: Claim, given: tuple[Expr, ...]
+) -> tuple[dict[str, Form], tuple[tuple[str, int], ...]]:
     """Each eliminated component as a form over all components, and the conjuncts that determine them in
     order."""
     names = [c for v in claim.variables for c in v.components]
     identity = {name: Form.of(0, i) for i, name in enumerate(names)}
     found: dict[int, Form] = {}
     order = []
-    for number, part in enumerate(conjuncts(claim.given)):
+    for number, part in enumerate(given):
         difference = _equality(part, claim, identity, len(names))
         if difference is None:
             continue

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .lowering import Graph, Operation
+from .lowering import Graph, Operation, window_places
 from .program import Affine, Matrix, Program, Relu
 
 
@@ -47,15 +47,18 @@ class Form:
         return self.const + sum((c * values[step][i] for (step, i), c in self.terms), Fraction(0))
 
 
-def affine_of(program: Program, forms: Sequence[Form], depth: int = 0) -> int:
-    """A step whose rows are `forms`."""
+def affine_of(
+    program: Program, forms: Sequence[Form], depth: int = 0, chosen: tuple[int, ...] | None = None
+) -> int:
+    """A step whose rows are `forms`; `chosen` as for `Affine`."""
     sources = sorted({step for form in forms for (step, _), _ in form.terms})
     matrices = {s: np.zeros((len(forms), program.size(s)), dtype=object) for s in sources}
     for row, form in enumerate(forms):
         for (step, i), value in form.terms:
             matrices[step][row, i] = value
     terms = tuple((s, _compact(matrices[s])) for s in sources)
-    return program.add(Affine(terms, _compact(np.array([form.const for form in forms], dtype=object)), depth))
+    const = _compact(np.array([form.const for form in forms], dtype=object))
+    return program.add(Affine(terms, const, depth, chosen))
 
 
 def _compact(array: Matrix) -> Matrix:
@@ -116,7 +119,7 @@ def weights(operation: Operation, tensors: dict[str, Matrix]) -> tuple[Matrix, M
     """Matrix [out, in] and bias [out] of a "linear" or "conv2d" operation."""
     if operation[0] == "conv2d":
         return _convolution(operation, tensors)
-    _, _, name, transposed, bias = operation
+    _, _, name, bias, transposed = operation
     matrix = tensors[name].T if transposed else tensors[name]
     return matrix, tensors[bias] if bias is not None else np.zeros(len(matrix))
 
@@ -125,8 +128,7 @@ def _convolution(operation: Operation, tensors: dict[str, Matrix]) -> tuple[Matr
     _, _, name, bias_name, (channels, height, width), stride, padding, dilation, groups = operation
     kernel = tensors[name]
     out, per_group, *window = kernel.shape
-    span = [dilation[a] * (window[a] - 1) + 1 for a in (0, 1)]
-    rows, cols = ((n + 2 * padding[a] - span[a]) // stride[a] + 1 for a, n in ((0, height), (1, width)))
+    rows, cols = window_places(window, [channels, height, width], stride, padding, dilation)
     matrix = np.zeros((out, rows, cols, channels, height, width))
     for o, c, i, j in np.ndindex(out, per_group, *window):
         channel = (o // (out // groups)) * per_group + c

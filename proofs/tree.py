@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from .program import Program, Relu
+
 Split = tuple[int, Fraction] | tuple[int, int]
 """A cut (free variable, value), or the phases of a ReLU (step, unit)."""
 
@@ -55,7 +57,7 @@ class Tree:
                 stack += reversed(self.nodes[number].children)
         return order
 
-    def evidence(self, positions: list[int]) -> tuple[list[Any], list[int]]:
+    def evidence(self, program: Program, positions: list[int]) -> tuple[list[Any], list[int]]:
         """Items as a certificate holds them, and the node that each belongs to.
 
         `positions` number the free variables among all components.
@@ -67,7 +69,9 @@ class Tree:
             if node.cut is not None:
                 new = [["cut", positions[node.cut[0]], str(node.cut[1])]]
             elif node.phase is not None:
-                new = [["phase", *node.phase]]
+                relu = program.steps[node.phase[0]]
+                assert isinstance(relu, Relu)
+                new = [["phase", program.unit(relu.source, node.phase[1]), None]]
             else:
                 new = node.leaf
             items += new

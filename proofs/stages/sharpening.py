@@ -11,6 +11,7 @@ import torch
 from assay.proofs.bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
 from assay.proofs.formulas import Atom, Either, Formula, choices, flat
 from assay.proofs.linear_programs import Array, RegionProgram
+from assay.proofs.program import Program
 from assay.proofs.relaxation import Combination, Phase, Sharpened, phase_tensors, relu_steps, sharpen
 from torch import Tensor
 
@@ -120,7 +121,7 @@ def _one_case(
         else:
             count = len(phases[k])
             parts = [part for part, _ in cases.case(number, count).atoms] + cases.phase_parts(count)
-            result.items[row].append(leaf(*found, parts, _unstable(bounds, k)))
+            result.items[row].append(leaf(*found, parts, batch.program, _unstable(bounds, k)))
 
 
 def open_units(bounds: Bounds) -> Tensor:
@@ -164,13 +165,14 @@ def _by_duals(
 
 
 def _on_grid(weights: Array) -> Array:
-    """Few bits for the certificate: multiples of 2⁻³² of the largest."""
-    rounded: Array = np.round(weights * 2.0**32) / 2.0**32
-    return rounded
+    """Few bits for the certificate: 32 of each, nothing of what is next to nothing."""
+    mantissas, exponents = np.frexp(weights)
+    rounded: Array = np.ldexp(np.round(mantissas * 2.0**32), exponents - 32)
+    return np.where(weights > 2.0**-60, rounded, 0.0)
 
 
 def leaf(
-    sharp: Sharpened, k: int, parts: list[int], unstable: list[tuple[int, int, float]]
+    sharp: Sharpened, k: int, parts: list[int], program: Program, unstable: list[tuple[int, int, float]]
 ) -> dict[str, Any]:
     """What the checker needs to close box `k`: `parts` number its atoms, then its phases.
 
@@ -179,6 +181,6 @@ def leaf(
     slopes = []
     for step, i, usual in unstable:
         if step in sharp.slopes and (a := float(sharp.slopes[step][k, i])) != usual:
-            slopes.append([step, i, int(a * SLOPE_UNIT)])
+            slopes.append([program.unit(step, i), int(a * SLOPE_UNIT)])
     weights = zip(parts, [*sharp.multipliers[k].tolist(), *sharp.phase_multipliers[k].tolist()], strict=False)
     return {"slopes": slopes, "sum": [[part, str(Fraction(w))] for part, w in weights if w > 0]}

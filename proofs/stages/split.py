@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import product
 
 import torch
 from assay.proofs.bounds import BatchProgram, Bounds
@@ -29,6 +30,8 @@ FEW_UNSTABLE = 8
 FEW_INPUTS = 8
 FEW_OPEN = 12
 FEW_POINTS = 1 << 16
+LISTED = 32
+"""Boxes of up to so many whole points are closed point by point: the checker re-evaluates each of them."""
 _NOISE = 1e-12
 
 
@@ -108,12 +111,31 @@ class Splitter:
             return stopped
         if self.sharp:
             kept = self.sharpen(numbers, batch, kept)
+        kept = self.list_points(numbers, batch, kept)
         weight = slopes[kept, responsible[kept]].abs()
         return self.divide([numbers[k] for k in kept], batch.rows(kept), weight)
 
     def kinked(self, batch: _Batch) -> bool:
         """Whether the scope has several dimensions and few open ReLUs, so that their phases explain it."""
         return len(self.search.lo) > 1 and bool((open_units(batch.bounds) <= FEW_UNSTABLE).all())
+
+    def list_points(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
+        """Close small boxes of whole numbers on whose every point the claim holds; gives what stays open."""
+        width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf).prod(-1)
+        small = [k for k in kept if 1 < float(width[k]) <= LISTED and not batch.phases[k]]
+        done = set()
+        for k in small:
+            ends = zip(batch.lo[k].tolist(), batch.hi[k].tolist(), strict=True)
+            listed = list(product(*(range(int(lo), int(hi) + 1) for lo, hi in ends)))
+            points = torch.tensor(listed, dtype=batch.lo.dtype, device=batch.lo.device)
+            top, slopes = Bounds(self.search.batch, points, points).upper(self.rows)
+            careful = torch.full((len(points),), self.tree.nodes[numbers[k]].careful, device=points.device)
+            value, _ = decisive(self.formula, self.leeway(top, slopes, points, points, careful))
+            if bool((value < 0).all()):
+                self.tree.nodes[numbers[k]].leaf = ["points"]
+                self.close([numbers[k]])
+                done.add(k)
+        return [k for k in kept if k not in done]
 
     def sharpen(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
         """Close what optimised bounds close; gives what stays open."""

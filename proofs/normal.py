@@ -1,0 +1,231 @@
+"""Claims in few words: what the rest of the proof, and the checker, need to know of the language.
+
+The normal form has numbers, components of vectors, calls, `+ - * /`, `max` of two numbers, `argmax(…) == k`,
+comparisons of two numbers (no `!=`), and `and`, `or`, `not`. Everything else is written out in these words:
+`abs(e)` as `max(e, -e)`, `min` by `max`, vectors component by component, `a => b` as `not a or b`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeGuard
+
+from .expressions import COMPARISONS, CONNECTIVES, Expr, ExpressionError, fold
+from .formulas import MAX_ATOMS
+
+Vector = tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class ArgMax:
+    """The index of the largest component, the first one among equals."""
+
+    parts: Vector
+
+
+Value = Expr | Vector | ArgMax
+_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
+_HOLDS = {
+    "<": Fraction.__lt__,
+    "<=": Fraction.__le__,
+    ">": Fraction.__gt__,
+    ">=": Fraction.__ge__,
+    "==": Fraction.__eq__,
+}
+
+
+def normal(expr: Expr, sizes: Mapping[str, int | None], networks: Mapping[str, tuple[int, int]]) -> Expr:
+    """A statement in the normal form.
+
+    Args:
+        expr: as it was parsed.
+        sizes: length of each variable that is a vector; None for a scalar.
+        networks: how many numbers each network reads, and gives.
+
+    Raises:
+        ExpressionError: what does not fit together, with its place in the text.
+    """
+    words = _Words(sizes, networks)
+    found = fold(expr, words)
+    if not _is_statement(found):
+        raise ExpressionError(f"expected a statement that is true or false, got {_noun(found)}", expr.at)
+    return found
+
+
+@dataclass
+class _Words:
+    """The algebra that writes out."""
+
+    sizes: Mapping[str, int | None]
+    networks: Mapping[str, tuple[int, int]]
+    comparisons: int = 0
+
+    def number(self, value: Fraction) -> Value:
+        return Expr("number", value=value)
+
+    def variable(self, name: str) -> Value:
+        size = self.sizes[name]
+        return Expr("name", name=name) if size is None else _components(Expr("name", name=name), size)
+
+    def index(self, base: Value, i: int) -> Value:
+        if not isinstance(base, tuple):
+            raise ValueError("only vectors can be indexed")
+        if i >= len(base):
+            raise ValueError(f"index {i} of a vector of {len(base)}")
+        return base[i]
+
+    def power(self, base: Value, exponent: int) -> Value:
+        return Expr("**", (_scalar(base),), value=Fraction(exponent))
+
+    def network(self, name: str, args: list[Value]) -> Value:
+        if name not in self.networks:
+            raise ValueError(f"{name} is no function of the language, and no network is called so")
+        inputs = tuple(part for arg in args for part in _vector(arg))
+        size, outputs = self.networks[name]
+        if len(inputs) != size:
+            raise ValueError(f"{name} reads {size} numbers, got {len(inputs)}")
+        return _components(Expr("call", self.folded(inputs), name=name), outputs)
+
+    def folded(self, parts: Vector) -> Vector:
+        """The same numbers with whole vectors by their names."""
+        words: list[Expr] = []
+        k = 0
+        while k < len(parts):
+            base = parts[k].args[0] if parts[k].op == "index" else None
+            size = None if base is None else self.length(base)
+            whole = base is not None and parts[k : k + (size or 0)] == _components(base, size or 0)
+            words.append(base if whole and base is not None else parts[k])
+            k += size or 1 if whole else 1
+        return tuple(words)
+
+    def length(self, vector: Expr) -> int:
+        """Number of components of a variable or a call."""
+        size = self.sizes[vector.name] if vector.op == "name" else self.networks[vector.name][1]
+        return size or 1
+
+    def apply(self, op: str, args: list[Value]) -> Value:
+        if op in CONNECTIVES:
+            return _connective(op, [_statement(arg) for arg in args])
+        if op in COMPARISONS:
+            return self.comparison(op, args[0], args[1])
+        if op in ("argmax", "max", "min", "sum"):
+            parts = _vector(args[0]) if len(args) == 1 else tuple(map(_scalar, args))
+            return ArgMax(parts) if op == "argmax" else _reduced(op, parts)
+        if op in ("abs", "neg"):
+            each = tuple(
+                _made("neg", e) if op == "neg" else _larger(e, _made("neg", e)) for e in _vector(args[0])
+            )
+            return each if isinstance(args[0], tuple) else each[0]
+        total = args[0]
+        for arg in args[1:]:
+            pairs = _stretched(_vector(total), _vector(arg))
+            each = tuple(_made(op, a, b) for a, b in pairs)
+            total = each if isinstance(total, tuple) or isinstance(arg, tuple) else each[0]
+        return total
+
+    def comparison(self, op: str, left: Value, right: Value) -> Expr:
+        if op == "!=":
+            return _made("not", self.comparison("==", left, right))
+        if _is_statement(left) and _is_statement(right) and op == "==":
+            return _connective(
+                "or", [_made("and", left, right), _made("and", *map(_opposite, (left, right)))]
+            )
+        if isinstance(left, ArgMax):
+            return self.argmax(op, left, right)
+        if isinstance(right, ArgMax):
+            return self.argmax(_FLIPPED[op], right, left)
+        parts = [_made(op, a, b) for a, b in _stretched(_vector(left), _vector(right))]
+        self.count(len(parts) * (2 if op == "==" else 1))
+        return parts[0] if len(parts) == 1 else _made("and", *parts)
+
+    def argmax(self, op: str, largest: ArgMax, other: Value) -> Expr:
+        """Case by case: the argmax is k, and k stands in the relation."""
+        words, cases = self.folded(largest.parts), []
+        for k in range(len(largest.parts)):
+            place = Expr("number", value=Fraction(k))
+            if isinstance(other, Expr) and other.op == "number":
+                if not _HOLDS[op](place.value, other.value):
+                    continue
+                rest = []
+            else:
+                rest = [self.comparison(op, place, other)]
+            self.count(len(largest.parts))
+            cases.append(_connective("and", [_made("==", _made("argmax", *words), place), *rest]))
+        never = _made("<", *2 * [Expr("number", value=Fraction(0))])
+        return _connective("or", cases) if cases else never
+
+    def count(self, comparisons: int) -> None:
+        """Limit how long a claim may get."""
+        self.comparisons += comparisons
+        if self.comparisons > MAX_ATOMS:
+            raise ValueError(f"the statement has more than {MAX_ATOMS} comparisons")
+
+
+def _made(op: str, *args: Expr) -> Expr:
+    return Expr(op, args, at=args[0].at)
+
+
+def _components(base: Expr, size: int) -> Vector:
+    return tuple(Expr("index", (base,), value=Fraction(i)) for i in range(size))
+
+
+def _is_statement(value: Value) -> TypeGuard[Expr]:
+    return isinstance(value, Expr) and value.op in COMPARISONS | CONNECTIVES
+
+
+def _statement(value: Value) -> Expr:
+    if _is_statement(value):
+        return value
+    raise ValueError(f"expected a statement that is true or false, got {_noun(value)}")
+
+
+def _scalar(value: Value) -> Expr:
+    if isinstance(value, Expr) and not _is_statement(value):
+        return value
+    raise ValueError(f"expected a number, got {_noun(value)}")
+
+
+def _vector(value: Value) -> Vector:
+    return value if isinstance(value, tuple) else (_scalar(value),)
+
+
+def _noun(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"a vector of {len(value)}"
+    if isinstance(value, ArgMax):
+        return "an argmax"
+    return "a statement that is true or false" if _is_statement(value) else "a number"
+
+
+def _stretched(left: Vector, right: Vector) -> list[tuple[Expr, Expr]]:
+    if len(left) != len(right) and 1 not in (len(left), len(right)):
+        raise ValueError(f"vectors of {len(left)} and {len(right)} do not go together")
+    n = max(len(left), len(right))
+    return list(zip((left * n)[:n], (right * n)[:n], strict=True))
+
+
+def _opposite(statement: Expr) -> Expr:
+    return _made("not", statement)
+
+
+def _connective(op: str, parts: list[Expr]) -> Expr:
+    if op == "=>":
+        return _made("or", _opposite(parts[0]), parts[1])
+    return parts[0] if len(parts) == 1 and op != "not" else _made(op, *parts)
+
+
+def _reduced(op: str, parts: Vector) -> Expr:
+    if op == "sum":
+        return parts[0] if len(parts) == 1 else _made("+", *parts)
+    if op == "min":
+        return _made("neg", _reduced("max", tuple(_made("neg", part) for part in parts)))
+    while len(parts) > 1:  # a tournament, so that few maxima lie within each other
+        pairs = tuple(_larger(*parts[k : k + 2]) for k in range(0, len(parts) - 1, 2))
+        parts = pairs + parts[2 * len(pairs) :]
+    return parts[0]
+
+
+def _larger(a: Expr, b: Expr) -> Expr:
+    return _made("max", a, b)
