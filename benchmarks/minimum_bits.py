@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,11 @@ from assay.explanations.circuits import Cut, Donor, Graph, GraphCircuit, cut
 from assay.explanations.recipes.edge_attribution import edge_scores
 from assay.explanations.recipes.gate_search import SoftLength
 from assay.explanations.recipes.minimum_bits import LEVELS, MinimumBitsRecipe, minimum_bits
-from assay.mdl import CategoricalTarget, GridTarget, MechanismProblem, score_mechanism
+from assay.mdl import CategoricalTarget, GridTarget, Law, MechanismProblem, score_mechanism
 from assay.models import Network, zoo
 
-SIZES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SIZES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
+PRECISIONS = (2, 3, 4, 5, 6, 8, 10)
 TRACKED = 4  # bits per number
 
 
@@ -50,7 +51,7 @@ CASES = (
     Case("max-of-4", ("weights", "nodes", "edges"), 2000, 512, None, MinimumBitsRecipe()),
     Case("tms-40-10", ("weights",), 2000, 512, 2.0**-6, MinimumBitsRecipe()),
     Case("resid-mlp", ("weights", "nodes"), 2000, 256, 2.0**-6, MinimumBitsRecipe(steps=150)),
-    Case("byte-lm", ("nodes", "edges", "weights"), 64, 32, None, MinimumBitsRecipe(steps=100)),
+    Case("byte-lm", ("nodes", "edges"), 64, 32, None, MinimumBitsRecipe(steps=100)),
 )
 
 
@@ -68,15 +69,16 @@ def compared(case: Case, level: Any) -> None:
     train, test = zoo.data(case.network, case.train, 0).inputs, zoo.data(case.network, case.test, 1).inputs
     target = CategoricalTarget() if case.delta is None else GridTarget(case.delta)
     problem = MechanismProblem(test, network(test), target)
-    rivals = {name: list(made) for name, made in others(network, train, level).items()}
-    rivals |= {"whole network": [WholeNetwork(network)], "answers alone": [Answers(network, network(train))]}
+    rivals = {name: laws(made, problem) for name, made in others(network, train, level).items()}
+    ends = (WholeNetwork(network), Answers(network, network(train)))
+    rivals |= {one.name: laws([one], problem) for one in ends}
     for N in (1_000, 10_000):
         start = time.perf_counter()
         recipe = MinimumBitsRecipe(**{**vars(case.recipe), "level": level})
         found = minimum_bits(network, train, network(train), N, case.delta, recipe)
         seconds = time.perf_counter() - start
-        table = {"minimum bits": shortest([found], problem, N)}
-        table |= {name: shortest(made, problem, N) for name, made in rivals.items()}
+        table = {"minimum bits": shortest(laws([found], problem), N)}
+        table |= {name: shortest(told, N) for name, told in rivals.items()}
         told = found.recipe()
         kept = told.get("edges", told.get("nodes"))
         how = f"{kept} of {told['of']} kept by {told['ranking']}, {seconds:.0f} s"
@@ -130,28 +132,14 @@ def others(network: Network, inputs: torch.Tensor, level: Any) -> dict[str, list
     return found
 
 
-def shortest(made: Sequence[Any], problem: MechanismProblem, N: int) -> tuple[float, Any]:
-    """L(N) of the best of several explanations, each at its best precision, and which it is."""
-    return min(((_shortest(one, problem, N), one) for one in made), key=lambda pair: pair[0])
+def laws(made: Sequence[Any], problem: MechanismProblem) -> list[tuple[Law, Any]]:
+    """The laws of several explanations at every precision, and whose they are."""
+    return [(score_mechanism(one, problem, p).law, one) for one in made for p in PRECISIONS]
 
 
-def _shortest(one: Any, problem: MechanismProblem, N: int) -> float:
-    def bits(precision: int) -> float:
-        return score_mechanism(one, problem, precision).law(N)
-
-    return descend(bits, 2, 14)
-
-
-def descend(bits: Callable[[int], float], low: int, high: int) -> float:
-    """The least over the precisions low … high, given up after two in a row that are longer."""
-    best, worse = float("inf"), 0
-    for precision in range(low, high + 1):
-        told = bits(precision)
-        worse = worse + 1 if told >= best else 0
-        best = min(best, told)
-        if worse == 2:
-            break
-    return best
+def shortest(told: Sequence[tuple[Law, Any]], N: int) -> tuple[float, Any]:
+    """L(N) of the best explanation at its best precision, and which it is."""
+    return min(((law(N), one) for law, one in told), key=lambda pair: pair[0])
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ Write = Callable[[int, Tensor], Tensor]
 class Streams:
     """One run over ``tokens`` [data, positions]; ``writes`` and ``reads`` hold what passed by.
 
-    ``gates`` [positions or 1, sources, targets] multiply what is written; ``fill`` [data or 1, positions or
-    1, targets, d] is added to what is read; ``change`` replaces what a source writes.
+    ``gates`` [(data,) positions or 1, sources, targets] multiply what is written; ``fill`` [data or 1,
+    positions or 1, targets, d] is added to what is read; ``change`` replaces what a source writes.
     """
 
     module: Transformer
@@ -84,8 +84,8 @@ class Streams:
         if self.gates is None:
             x = written.sum(2, keepdim=True).expand(-1, -1, count, -1)
         else:
-            gates = self._here(self.gates, written)[:, :heard, chosen].to(written)
-            x = torch.einsum("bpsd,pst->bptd", written, gates.expand(written.shape[1], -1, -1))
+            gates = self._here(self.gates, written)[..., :heard, chosen].to(written)
+            x = torch.einsum("bpsd,bpst->bptd", written, gates.expand(*written.shape[:2], -1, -1))
         x = x + self._everyone[:, :, None]
         if self.fill is not None:
             fill = self.fill[:, :, chosen]
@@ -97,7 +97,7 @@ class Streams:
     @staticmethod
     def _here(gates: Tensor, written: Tensor) -> Tensor:
         """Gates of the positions at hand."""
-        return gates if gates.shape[0] == 1 else gates[: written.shape[1]]
+        return gates if gates.shape[-3] == 1 else gates[..., : written.shape[1], :, :]
 
     def _attend(self, block: Block, x: Tensor) -> None:
         attn, h = block.attn, self.graph.n_heads

@@ -28,6 +28,7 @@ from assay.models import programs
 CUTS = ("keep", "edges", "threshold", "by", "level")
 DONOR_DATA = 1024
 ATTRIBUTED = 32
+LEAST_EFFECT = 0.05  # bits
 EDGE_METHODS = ("eap", "eap-ig", "eap-ig-activations")
 METHODS = ("magnitude", "attribution", *EDGE_METHODS, "minimum-bits")
 
@@ -39,6 +40,8 @@ def circuit(spec: Spec, subject: Subject) -> Any:
         return _from_file(spec, subject)
     if "from" in spec.options:
         return _known(spec, subject)
+    if "parts" in spec.options:
+        return _by_datum(spec, subject)
     default = "attribution" if subject.model().input == "token" else "magnitude"
     method = spec.options.get("method", default)
     if method in EDGE_METHODS:
@@ -66,6 +69,16 @@ def _known(spec: Spec, subject: Subject) -> Any:
     if compiled.network.digest != subject.model().digest:
         raise ExplanationError(f"{spec.text!r}: the network is not {kind}:{program} as it is compiled here")
     return true_circuit(compiled)
+
+
+def _by_datum(spec: Spec, subject: Subject) -> Any:
+    """One part for each node or edge, active where it is needed."""
+    from assay.explanations.circuits.local import LocalCircuit
+
+    spec.only("parts", "threshold")
+    threshold = spec.number("threshold")
+    told: Any = spec.options["parts"]
+    return LocalCircuit(subject.model(), told, LEAST_EFFECT if threshold is None else threshold)
 
 
 def _cut(spec: Spec, keep: float | None = None) -> Cut:

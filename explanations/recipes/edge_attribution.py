@@ -48,7 +48,7 @@ def edge_scores(
         runs = list(_changes(graph, clean, lent, method, steps))
         answers = network(tokens).detach()
         for change in runs:
-            gradients = gradients + _gradients(network, graph, tokens, answers, change)
+            gradients = gradients + read_gradients(network, graph, tokens, answers, change)
         scores += torch.einsum("bpsd,bptd->st", lent - clean, gradients / len(runs)).double()
     scores = (scores / len(inputs)).cpu() * graph.real
     return CircuitFile(method, method, graph, None, scores[None])
@@ -99,7 +99,7 @@ def _between(group: range, clean: Tensor, lent: Tensor, share: float) -> Change:
     return change
 
 
-def _gradients(network: Network, graph: Graph, tokens: Tensor, answers: Tensor, change: Change) -> Tensor:
+def read_gradients(network: Network, graph: Graph, tokens: Tensor, answers: Tensor, change: Change) -> Tensor:
     """∂ metric / ∂ read_t for every reader: [data, positions, targets, d]."""
 
     def leaf(place: int, value: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Circuits found by the length of their message: gates are trained on a differentiable ledger, then scored.
 
 For N data the loss is the bits of what the gates keep, as tables of counts price them, and N times the bits
-of correction per datum: KL at a classifier, log2(1 + 2e E|error| / delta) for each coordinate of a
-regression (for errors beyond the grid step the entropy of a Laplace residual). Weights are rounded in the
-search as they will be when they are sent. Gates learn from two starts: all open, and the best cut of the
-rankings that others prune by (attribution, magnitude). All rankings, theirs and the gates', are then cut at
-many sizes, nothing and everything among them; the most promising are scored as any explanation is, the size
-of the shortest is refined by golden section, and the shortest of all is kept.
+of correction per datum: KL at a classifier, for each coordinate of a regression the entropy of a residual
+that is zero or Laplace. Weights are rounded in the search as they will be when they are sent. Gates learn
+from two starts: all open, and the best cut of the rankings that others prune by (attribution, magnitude).
+All rankings, theirs and the gates', are then cut at many sizes, nothing and everything among them; the most
+promising are scored as any explanation is, the size of the shortest is refined by golden section, and the
+shortest of all is kept.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class _Level:
     def _cut(self, order: Tensor, count: int, ranking: str, precision: int) -> Cut:
         cut = Cut(order, count, ranking, precision, 0.0)
         kept = cut.kept().to(self.outputs.dtype)
-        bits = float(self._length(precision)(kept, kept, slice(0, 4 * LEAST_DATA)))
+        bits = float(self._length(precision)(kept, kept, slice(0, 2 * self._batch)))
         return Cut(order, count, ranking, precision, bits)
 
     def _refined(self, cuts: list[Cut]) -> tuple[float, MechanismExplanation]:

@@ -17,7 +17,7 @@ from assay.explanations import (
 from assay.explanations.circuits import Cut, Donor, Graph, GraphCircuit, cut
 from assay.explanations.circuits.streams import Streams, written
 from assay.explanations.recipes.edge_attribution import edge_scores
-from assay.explanations.recipes.gate_search import GateSearch, SoftLength
+from assay.explanations.recipes.gate_search import GateSearch, SoftLength, spiked_laplace
 from assay.explanations.recipes.gated import GatedEdges, GatedUnits, GatedWeights, structure_bits
 from assay.explanations.recipes.minimum_bits import MinimumBitsRecipe, fitting, golden_section, minimum_bits
 from assay.explanations.recipes.soft_ledger import SoftTensor, entropy_bits
@@ -138,6 +138,18 @@ def test_a_table_of_counts_prices_what_is_kept():
         bits = -(counts * (counts / 60).log2()).sum() * told.scale
         assert float(told.entries(kept.float())) == pytest.approx(float(bits), rel=1e-5)
     assert float(entropy_bits(torch.tensor([0.0, 7.0]))) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("share", "size"), [(1.0, 30.0), (0.1, 30.0), (0.3, 3.0), (0.0, 1.0)])
+def test_errors_cost_what_their_entropy_says(share, size):
+    """Against the entropy of the rounded errors, coordinate by coordinate."""
+    g = torch.Generator().manual_seed(2)
+    sign = torch.randint(0, 2, (20_000, 2), generator=g) * 2 - 1
+    errors = sign * (size * torch.empty(20_000, 2).exponential_(generator=g) + 0.5)
+    errors *= torch.rand(20_000, 2, generator=g) < share
+    shares = [column.round().unique(return_counts=True)[1] / 20_000 for column in errors.T]
+    wanted = float(sum(-(p * p.log2()).sum() for p in shares))
+    assert float(spiked_laplace(errors)) == pytest.approx(wanted, rel=0.15, abs=0.01)
 
 
 @pytest.mark.parametrize("gated", [GatedWeights, GatedUnits, GatedEdges])
