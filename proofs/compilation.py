@@ -83,14 +83,10 @@ class Forms:
         return self.called[name, inputs]
 
     def source(self, inputs: Vector) -> int:
-        """The step that holds the inputs of a network: the free variables themselves, or a new one."""
-        if inputs == tuple(Form.of(0, i) for i in range(self.program.size(0))):
-            return 0
+        """The step that holds the inputs of a network."""
         if inputs not in self.sources:
-            chosen = tuple(form.terms[0][0][1] for form in inputs if _is_free(form))
-            rounds = self.rounding and not all(_is_free(form) or _is_small(form) for form in inputs)
-            every = chosen if len(chosen) == len(inputs) else None
-            self.sources[inputs] = affine_of(self.program, inputs, int(rounds), every)
+            rounds = self.rounding and not all(map(_single, inputs))
+            self.sources[inputs] = affine_of(self.program, inputs, int(rounds))
         return self.sources[inputs]
 
     def apply(self, op: str, args: list[Value]) -> Value:
@@ -119,14 +115,11 @@ class Forms:
         return b + self.ramps[gap]
 
 
-def _is_free(form: Form) -> bool:
-    """Whether a form is one free variable."""
+def _single(form: Form) -> bool:
+    """Whether a float32 holds a form exactly: one free variable, or a small whole constant."""
+    if not form.terms:
+        return form.const.denominator == 1 and abs(form.const) <= 2**24
     return len(form.terms) == 1 and form.terms[0][0][0] == 0 and form.terms[0][1] == 1 and not form.const
-
-
-def _is_small(form: Form) -> bool:
-    """Whether a form is a whole constant that a float32 holds exactly."""
-    return not form.terms and form.const.denominator == 1 and abs(form.const) <= 2**24
 
 
 def _scalar(value: Value) -> Form:

@@ -117,7 +117,7 @@ def conjuncts(expr: Expr | None) -> tuple[Expr, ...]:
 def canonical(expr: Expr) -> str:
     """The expression as plain text of whole numbers, in which every operand stands in parentheses.
 
-    Python's own grammar reads it the same way, which is how the independent checker reads it.
+    Python's own grammar reads it the same way, which is how the independent checker reads the normal form.
 
     >>> from .parser import parse
     >>> canonical(parse("x >= 0.5 => f(x)[0] < 1"))
@@ -138,7 +138,14 @@ def canonical(expr: Expr) -> str:
         return f"(-{parts[0]})" if expr.op == "neg" else f"(not {parts[0]})"
     if expr.op == "=>":
         return f"((not {parts[0]}) or {parts[1]})"
+    if expr.op == "+":
+        return f"({parts[0]}{''.join(map(_added, expr.args[1:]))})"
     return f"({f' {expr.op} '.join(parts)})"
+
+
+def _added(expr: Expr) -> str:
+    less = expr.op == "*" and expr.args[0] == Expr("number", value=Fraction(-1))
+    return f" - {canonical(expr.args[1])}" if less else f" + {canonical(expr)}"
 
 
 def unfolded(expr: Expr) -> Expr:

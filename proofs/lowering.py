@@ -5,10 +5,14 @@ All refusals are collected before failing. Values are vectors per datum, the fla
 
 Operations, as they also stand in certificates; `s` and `t` number earlier values, value 0 is the input:
 
-    ["linear", s, weight, bias, transposed]   W v + b (Wᵀ v + b if transposed); bias is a name or null
-    ["conv2d", s, weight, bias, [c, h, w], [stride…], [padding…], [dilation…], groups]
     ["relu", s]                               max(v, 0)
-    ["sum", [s, t…], [factor…], const]        Σ factor · v + const, elementwise; const: number or "@tensor"
+    ["affine", [[s, map…], [t, map…]…], const]  Σ map(v) + const; const: a number, or "@tensor" (per channel)
+
+where map… is one of
+
+    "times", "1/2"                            every component by a number
+    "matrix", weight, transposed              W v, or Wᵀ v
+    "conv2d", weight, [c, h, w], [stride…], [padding…], [dilation…], groups
 """
 
 from __future__ import annotations
@@ -59,14 +63,18 @@ class Graph:
     def outputs(self) -> int:
         """Number of outputs, flattened."""
         sizes = [self.size]
-        for kind, first, *rest in self.operations:
-            if kind == "linear":
-                sizes.append(self.tensors[rest[0]].shape[1 if rest[2] else 0])
-            elif kind == "conv2d":
+        for kind, first, *_ in self.operations:
+            if kind == "relu":
+                sizes.append(sizes[first])
+                continue
+            source, how, *rest = first[0]
+            if how == "matrix":
+                sizes.append(self.tensors[rest[0]].shape[1 if rest[1] else 0])
+            elif how == "conv2d":
                 shape = self.tensors[rest[0]].shape
-                sizes.append(shape[0] * int(np.prod(window_places(shape[2:], *rest[2:6]))))
+                sizes.append(shape[0] * int(np.prod(window_places(shape[2:], *rest[1:5]))))
             else:
-                sizes.append(sizes[first if kind == "relu" else first[0]])
+                sizes.append(sizes[source])
         return sizes[-1]
 
     def up_to(self, site: str) -> Graph:
@@ -123,7 +131,11 @@ def _record_shapes(traced: fx.GraphModule, in_shape: tuple[int, ...]) -> None:
 
 
 def _sum_of(sources: list[int], factors: list[str], const: str = "0") -> Operation:
-    return ["sum", sources, factors, const]
+    return ["affine", [[s, "times", f] for s, f in zip(sources, factors, strict=True)], const]
+
+
+def _constant(name: str | None) -> str:
+    return "0" if name is None else f"@{name}"
 
 
 class _RefusalError(Exception):
@@ -259,7 +271,7 @@ class _Builder:
         self.tensor(weight)
         if bias is not None:
             self.tensor(bias)
-        self.emit(node, ["linear", source, weight, bias, False])
+        self.emit(node, ["affine", [[source, "matrix", weight, False]], _constant(bias)])
 
     def convolution(self, node: fx.Node, source: int, module: nn.Conv2d, path: str) -> None:
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -272,7 +284,8 @@ class _Builder:
             self.tensor(f"{path}.bias")
         bias = None if module.bias is None else f"{path}.bias"
         geometry = [list(module.stride), list(module.padding), list(module.dilation), module.groups]
-        self.emit(node, ["conv2d", source, f"{path}.weight", bias, shape, *geometry])
+        terms = [[source, "conv2d", f"{path}.weight", shape, *geometry]]
+        self.emit(node, ["affine", terms, _constant(bias)])
 
     def shape(self, node: Any) -> tuple[int, ...]:
         """Shape of one datum of a value."""
@@ -303,7 +316,7 @@ def _matmul(b: _Builder, node: fx.Node) -> None:
     name, flipped = b.constants[weight]
     b.flat(node)
     b.tensor(name)
-    b.emit(node, ["linear", b.source(x), name, None, not flipped])
+    b.emit(node, ["affine", [[b.source(x), "matrix", name, not flipped]], "0"])
 
 
 def _sum(sign: int) -> Callable[[_Builder, fx.Node], None]:

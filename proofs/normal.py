@@ -1,8 +1,9 @@
 """Claims in few words: what the rest of the proof, and the checker, need to know of the language.
 
-The normal form has numbers, components of vectors, calls, `+ - * /`, `max` of two numbers, `argmax(…) == k`,
-comparisons of two numbers (no `!=`), and `and`, `or`, `not`. Everything else is written out in these words:
-`abs(e)` as `max(e, -e)`, `min` by `max`, vectors component by component, `a => b` as `not a or b`.
+The normal form has numbers, components of vectors, calls, sums, differences, multiples `c * e` by a number,
+`max` of two numbers, `argmax(…) == k`, `<=`, `<` and `==` of two numbers, and `and`, `or`, `not`. Everything
+else is written out in these words: `abs(e)` as `max(e, -e)`, `min` by `max`, vectors component by component,
+`a => b` as `not a or b`; what is computed from numbers alone is computed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import TypeGuard
 
 from .expressions import COMPARISONS, CONNECTIVES, Expr, ExpressionError, fold
@@ -26,6 +28,7 @@ class ArgMax:
 
 
 Value = Expr | Vector | ArgMax
+MAX_BITS = 4096
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 _HOLDS = {
     "<": Fraction.__lt__,
@@ -63,7 +66,7 @@ class _Words:
     comparisons: int = 0
 
     def number(self, value: Fraction) -> Value:
-        return Expr("number", value=value)
+        return _number(value)
 
     def variable(self, name: str) -> Value:
         size = self.sizes[name]
@@ -77,7 +80,10 @@ class _Words:
         return base[i]
 
     def power(self, base: Value, exponent: int) -> Value:
-        return Expr("**", (_scalar(base),), value=Fraction(exponent))
+        form = _scalar(base)
+        if form.op != "number" and exponent != 1:
+            raise ValueError("powers of what depends on the inputs are not linear")
+        return _number(form.value**exponent) if form.op == "number" else form
 
     def network(self, name: str, args: list[Value]) -> Value:
         if name not in self.networks:
@@ -114,14 +120,13 @@ class _Words:
             parts = _vector(args[0]) if len(args) == 1 else tuple(map(_scalar, args))
             return ArgMax(parts) if op == "argmax" else _reduced(op, parts)
         if op in ("abs", "neg"):
-            each = tuple(
-                _made("neg", e) if op == "neg" else _larger(e, _made("neg", e)) for e in _vector(args[0])
-            )
+            signs = [(e, _times(_number(Fraction(-1)), e)) for e in _vector(args[0])]
+            each = tuple(less if op == "neg" else _larger(e, less) for e, less in signs)
             return each if isinstance(args[0], tuple) else each[0]
         total = args[0]
         for arg in args[1:]:
             pairs = _stretched(_vector(total), _vector(arg))
-            each = tuple(_made(op, a, b) for a, b in pairs)
+            each = tuple(_ARITHMETIC[op](a, b) for a, b in pairs)
             total = each if isinstance(total, tuple) or isinstance(arg, tuple) else each[0]
         return total
 
@@ -136,6 +141,8 @@ class _Words:
             return self.argmax(op, left, right)
         if isinstance(right, ArgMax):
             return self.argmax(_FLIPPED[op], right, left)
+        if op in (">", ">="):
+            return self.comparison(_FLIPPED[op], right, left)
         parts = [_made(op, a, b) for a, b in _stretched(_vector(left), _vector(right))]
         self.count(len(parts) * (2 if op == "==" else 1))
         return parts[0] if len(parts) == 1 else _made("and", *parts)
@@ -144,7 +151,7 @@ class _Words:
         """Case by case: the argmax is k, and k stands in the relation."""
         words, cases = self.folded(largest.parts), []
         for k in range(len(largest.parts)):
-            place = Expr("number", value=Fraction(k))
+            place = _number(Fraction(k))
             if isinstance(other, Expr) and other.op == "number":
                 if not _HOLDS[op](place.value, other.value):
                     continue
@@ -153,7 +160,7 @@ class _Words:
                 rest = [self.comparison(op, place, other)]
             self.count(len(largest.parts))
             cases.append(_connective("and", [_made("==", _made("argmax", *words), place), *rest]))
-        never = _made("<", *2 * [Expr("number", value=Fraction(0))])
+        never = _made("<", *2 * [_number(Fraction(0))])
         return _connective("or", cases) if cases else never
 
     def count(self, comparisons: int) -> None:
@@ -165,6 +172,40 @@ class _Words:
 
 def _made(op: str, *args: Expr) -> Expr:
     return Expr(op, args, at=args[0].at)
+
+
+def _number(value: Fraction) -> Expr:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise ValueError(f"a constant of more than {MAX_BITS} bits")
+    return Expr("number", value=value)
+
+
+def _plus(a: Expr, b: Expr) -> Expr:
+    if a.op == b.op == "number":
+        return _number(a.value + b.value)
+    return _made("+", *(part for e in (a, b) for part in (e.args if e.op == "+" else (e,))))
+
+
+def _times(a: Expr, b: Expr) -> Expr:
+    a, b = (b, a) if b.op == "number" else (a, b)
+    if a.op != "number":
+        raise ValueError("a product of two things that depend on the inputs is not linear")
+    if b.op == "number":
+        return _number(a.value * b.value)
+    if b.op == "*":
+        return _times(_number(a.value * b.args[0].value), b.args[1])
+    return b if a.value == 1 else Expr("*", (a, b), at=b.at)
+
+
+def _over(a: Expr, b: Expr) -> Expr:
+    if b.op != "number":
+        raise ValueError("dividing by what depends on the inputs is not linear")
+    if not b.value:
+        raise ValueError("dividing by zero")
+    return _times(_number(1 / b.value), a)
+
+
+_ARITHMETIC = {"+": _plus, "*": _times, "/": _over}
 
 
 def _components(base: Expr, size: int) -> Vector:
@@ -218,9 +259,10 @@ def _connective(op: str, parts: list[Expr]) -> Expr:
 
 def _reduced(op: str, parts: Vector) -> Expr:
     if op == "sum":
-        return parts[0] if len(parts) == 1 else _made("+", *parts)
+        return reduce(_plus, parts)
     if op == "min":
-        return _made("neg", _reduced("max", tuple(_made("neg", part) for part in parts)))
+        less = _number(Fraction(-1))
+        return _times(less, _reduced("max", tuple(_times(less, part) for part in parts)))
     while len(parts) > 1:  # a tournament, so that few maxima lie within each other
         pairs = tuple(_larger(*parts[k : k + 2]) for k in range(0, len(parts) - 1, 2))
         parts = pairs + parts[2 * len(pairs) :]

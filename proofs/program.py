@@ -20,15 +20,11 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Affine:
-    """Σ M v + c; `terms` are (source step, M [rows, size of source]).
-
-    `chosen` are the free variables that the rows are, where they are nothing else: certificates use those.
-    """
+    """Σ M v + c; `terms` are (source step, M [rows, size of source])."""
 
     terms: tuple[tuple[int, Matrix], ...]
     const: Matrix
     depth: int = 0
-    chosen: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -56,14 +52,10 @@ Step = Free | Affine | Relu
 
 @dataclass
 class Program:
-    """Steps in order; step 0 is `Free`.
-
-    The free variables stand at `places` among the `declared` ones, of which the others depend on them.
-    """
+    """Steps in order; step 0 is `Free`. `declared` inputs, of which some may depend on others."""
 
     steps: list[Step] = field(default_factory=list)
     declared: int = 0
-    places: tuple[int, ...] = ()
 
     def add(self, step: Step) -> int:
         """Append a step and give its number."""
@@ -76,11 +68,7 @@ class Program:
 
     def unit(self, step: int, i: int) -> int:
         """How certificates number component `i` of a step: after the constant 1 and what is declared."""
-        chosen = getattr(self.steps[step], "chosen", None)
-        if step == 0 or chosen is not None:
-            return 1 + self.places[i if chosen is None else chosen[i]]
-        earlier = (s.size for s in self.steps[1:step] if getattr(s, "chosen", None) is None)
-        return 1 + self.declared + sum(earlier) + i
+        return 1 + self.declared + sum(earlier.size for earlier in self.steps[1:step]) + i
 
     def relus(self) -> int:
         """Number of ReLUs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -47,10 +48,8 @@ class Form:
         return self.const + sum((c * values[step][i] for (step, i), c in self.terms), Fraction(0))
 
 
-def affine_of(
-    program: Program, forms: Sequence[Form], depth: int = 0, chosen: tuple[int, ...] | None = None
-) -> int:
-    """A step whose rows are `forms`; `chosen` as for `Affine`."""
+def affine_of(program: Program, forms: Sequence[Form], depth: int = 0) -> int:
+    """A step whose rows are `forms`."""
     sources = sorted({step for form in forms for (step, _), _ in form.terms})
     matrices = {s: np.zeros((len(forms), program.size(s)), dtype=object) for s in sources}
     for row, form in enumerate(forms):
@@ -58,7 +57,7 @@ def affine_of(
             matrices[step][row, i] = value
     terms = tuple((s, _compact(matrices[s])) for s in sources)
     const = _compact(np.array([form.const for form in forms], dtype=object))
-    return program.add(Affine(terms, const, depth, chosen))
+    return program.add(Affine(terms, const, depth))
 
 
 def _compact(array: Matrix) -> Matrix:
@@ -93,42 +92,51 @@ class _Network:
         if kind == "relu":
             source = values[first]
             return self.program.add(Relu(source, self.program.size(source)))
-        if kind == "sum":
-            return self.sum([values[s] for s in first], [Fraction(text) for text in rest[0]], rest[1])
-        return self.dense(values[first], *weights(operation, self.graph.tensors))
+        return self.affine([(values[s], how) for s, *how in first], rest[0])
 
-    def sum(self, sources: list[int], factors: list[Fraction], const: str) -> int:
-        """Σ factor · step + const, elementwise."""
-        size = self.program.size(sources[0])
-        if const.startswith("@"):
-            offset = self.graph.tensors[const[1:]].ravel()
-        else:
-            offset = np.full(size, float(Fraction(const)))
+    def affine(self, parts: list[tuple[int, list[Any]]], const: str) -> int:
+        """Σ map(step) + const."""
         terms: dict[int, Matrix] = {}
-        for source, factor in zip(sources, factors, strict=True):
-            terms[source] = terms.get(source, np.zeros((size, size))) + np.eye(size) * float(factor)
-        depth = sum(abs(f) != 1 for f in factors) + len(sources) - 1 + bool(offset.any())
-        return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth if self.rounding else 0))
-
-    def dense(self, source: int, matrix: Matrix, bias: Matrix) -> int:
-        depth = int((matrix != 0).sum(axis=1).max(initial=0)) + bool(bias.any())
-        return self.program.add(Affine(((source, matrix),), bias, depth if self.rounding else 0))
-
-
-def weights(operation: Operation, tensors: dict[str, Matrix]) -> tuple[Matrix, Matrix]:
-    """Matrix [out, in] and bias [out] of a "linear" or "conv2d" operation."""
-    if operation[0] == "conv2d":
-        return _convolution(operation, tensors)
-    _, _, name, bias, transposed = operation
-    matrix = tensors[name].T if transposed else tensors[name]
-    return matrix, tensors[bias] if bias is not None else np.zeros(len(matrix))
+        for source, how in parts:
+            matrix = linear_map(how, self.graph.tensors, self.program.size(source))
+            terms[source] = terms.get(source, np.zeros(matrix.shape)) + matrix
+        size = len(next(iter(terms.values())))
+        offset = self.graph.tensors[const[1:]] if const[0] == "@" else np.array([float(Fraction(const))])
+        offset = np.repeat(offset.ravel(), size // offset.size)
+        depth = roundings(list(terms.values()), offset) if self.rounding else 0
+        return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth))
 
 
-def _convolution(operation: Operation, tensors: dict[str, Matrix]) -> tuple[Matrix, Matrix]:
-    _, _, name, bias_name, (channels, height, width), stride, padding, dilation, groups = operation
-    kernel = tensors[name]
+def roundings(matrices: list[Matrix], offset: Matrix) -> int:
+    """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, the constant."""
+    weights = np.concatenate(matrices, axis=1)
+    longest = int((weights != 0).sum(axis=1).max(initial=0))
+    plain = bool(np.isin(weights, (-1.0, 0.0, 1.0)).all())
+    return max(longest - plain, 0) + bool(offset.any())
+
+
+def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
+    """Matrix [out, in] of a "times", "matrix" or "conv2d" of `size` numbers."""
+    kind, *rest = how
+    if kind == "times":
+        scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
+        return scaled
+    if kind == "matrix":
+        return tensors[rest[0]].T if rest[1] else tensors[rest[0]]
+    return _convolution(tensors[rest[0]], *rest[1:])
+
+
+def _convolution(
+    kernel: Matrix,
+    image: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Matrix:
     out, per_group, *window = kernel.shape
-    rows, cols = window_places(window, [channels, height, width], stride, padding, dilation)
+    channels, height, width = image
+    rows, cols = window_places(window, image, stride, padding, dilation)
     matrix = np.zeros((out, rows, cols, channels, height, width))
     for o, c, i, j in np.ndindex(out, per_group, *window):
         channel = (o // (out // groups)) * per_group + c
@@ -137,5 +145,4 @@ def _convolution(operation: Operation, tensors: dict[str, Matrix]) -> tuple[Matr
             x = s * stride[1] - padding[1] + j * dilation[1]
             if 0 <= y < height and 0 <= x < width:
                 matrix[o, r, s, channel, y, x] = kernel[o, c, i, j]
-    bias = tensors[bias_name] if bias_name is not None else np.zeros(out)
-    return matrix.reshape(out * rows * cols, -1), np.repeat(bias, rows * cols)
+    return matrix.reshape(out * rows * cols, -1)
