@@ -226,7 +226,14 @@ def test_minimum_bits_beats_magnitude_on_max_of_4():
     assert shortest(found, problem, N) < 0.65 * min(rivals)
 
 
-@pytest.mark.parametrize(("level", "N"), [("nodes", 100), ("edges", 3000), ("weights", 3000)])
+@pytest.mark.parametrize(
+    ("level", "N"),
+    [
+        ("edges", 3000),
+        pytest.param("nodes", 100, marks=pytest.mark.slow),
+        pytest.param("weights", 3000, marks=pytest.mark.slow),
+    ],
+)
 def test_minimum_bits_is_no_longer_than_what_others_prune(transformer, tokens, level, N):
     """Whatever the size: attribution and magnitude are among the rankings that are cut."""
     x = tokens.inputs[:4]
