@@ -201,7 +201,7 @@ def test_statements_are_no_vectors(made):
     content = json.loads(paths["grid"].read_text())
     content["claim"]["show"] = f"(({content['claim']['show']} and (x <= 6))[1]) == ((x <= 6) and (y <= 6))[0]"
     (folder / "indexed.json").write_text(json.dumps(sealed(content)))
-    with pytest.raises(ValueError, match="language|not a number"):
+    with pytest.raises(ValueError, match=r"language|not a number"):
         check.check(folder / "indexed.json", weights)
 
 
