@@ -30,7 +30,7 @@ import re
 import struct
 import sys
 from fractions import Fraction
-from itertools import product
+from itertools import compress, product
 from math import lcm, prod
 from operator import itemgetter, mul
 from pathlib import Path
@@ -353,7 +353,8 @@ class Box:
             anew = self.exact and problem.rounded  # rounding errors follow the size of all units
             doubtful = [u for u in layer if u in problem.read and u not in problem.relus]
             doubtful = [u for u in doubtful if anew or self.low[u] < 0 < self.high[u]]
-            tops, unit = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {})
+            signs = [{u: sign} for u in doubtful for sign in (1, -1)]
+            tops, unit = self.upper(signs, {}) if doubtful else ([], 1)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
                 self.set(u, -bottom // unit, -(-top // unit))
         self.settled = True
@@ -407,7 +408,8 @@ class Box:
                     found[u] = 0
                     continue
                 pick, weights = problem.readers[u]
-                if norm and (sums := sum(map(mul, pick(found), weights))):
+                read = pick(found) if norm else ()
+                if sums := sum(map(mul, filter(None, read), compress(weights, read))):
                     found[u] += floor(sums, problem.bits)
                     lost += self.sizes[u]
                     problem.work += len(weights) * len(forms)

@@ -1,0 +1,201 @@
+"""What the checker bounds, against exact evaluation at sampled points; and what it refuses to read."""
+
+import ast
+import json
+import random
+from fractions import Fraction
+from itertools import pairwise, product
+
+import pytest
+import torch
+from assay.models import Network
+from assay.proofs import Proved, check, claim, verify
+from torch import nn
+
+REAL = {"x[0..2]": "real -1..1"}
+
+
+def problem_of(path, weights):
+    content = json.loads(path.read_text())
+    loaded = {name: (n["operations"], weights[n["digest"]]) for name, n in content["networks"].items()}
+    return check.Problem(content["claim"], content["substitution"], loaded), content
+
+
+def certified(show, variables, network, folder, **options):
+    asked = claim(show, variables, **options)
+    (outcome,) = verify([asked], networks={"f": network}, certificates=folder, budget_s=20)
+    assert isinstance(outcome.verdict, Proved), outcome
+    assert outcome.verdict.trusted == ()
+    weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
+    return problem_of(outcome.verdict.certificate.path, weights)
+
+
+def exactly(problem, point):
+    """Every unit in fractions, by the definition."""
+    values = [Fraction(1), *point]
+    for layer in problem.layers[1:]:
+        for u in layer:
+            if u in problem.relus:
+                values.append(max(values[problem.relus[u]], Fraction(0)))
+            else:
+                form, _ = problem.made[u]
+                values.append(sum((Fraction(w) * values[j] for j, w in form.items()), Fraction(0)))
+    return values
+
+
+def network(seed, *widths):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = [m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.ReLU())]
+    return Network("n", nn.Sequential(*layers[:-1]), "regression", "real", (widths[0],))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("exact", [False, True])
+def test_intervals_and_bounds_hold_at_every_point(seed, exact, tmp_path):
+    """Boxes of every size, cut from each other, with roundings and without."""
+    semantics = "float32" if seed % 2 else "real"
+    problem, _ = certified("f(x)[0] <= 99", REAL, network(seed, 3, 7, 6, 2), tmp_path, semantics=semantics)
+    rng, box = random.Random(seed), None
+    low, high = [Fraction(-1)] * 3, [Fraction(1)] * 3
+    for _ in range(8):
+        box = check.Box(problem, list(low), list(high), box, exact)
+        box.settle()
+        forms = [
+            {u: rng.randint(-9, 9) for u in rng.sample(range(problem.layers[-1].stop), 5)} for _ in range(6)
+        ]
+        tops, unit = box.upper(forms, {})
+        points = [
+            [a + (b - a) * Fraction(rng.randint(0, 64), 64) for a, b in zip(low, high, strict=True)]
+            for _ in range(20)
+        ]
+        for point in [*points, *map(list, product(*zip(low, high, strict=True)))]:
+            values = exactly(problem, point)
+            for u in problem.read:
+                assert box.low[u] <= values[u] * 2**check.GRID <= box.high[u]
+            for form, top in zip(forms, tops, strict=True):
+                value = sum(w * values[u] for u, w in form.items())
+                assert value * 2**check.GRID <= Fraction(top, unit)
+        k, middle = rng.randrange(3), Fraction(rng.randint(-7, 7), 8)
+        middle = low[k] + (high[k] - low[k]) * (1 + middle) / 2
+        low[k], high[k] = (low[k], middle) if rng.random() < 0.5 else (middle, high[k])
+
+
+def test_a_point_is_bounded_exactly(tmp_path):
+    problem, _ = certified("f(x)[0] <= 99", REAL, network(0, 3, 7, 6, 2), tmp_path)
+    point = [Fraction(1, 3), Fraction(-2, 7), Fraction(1, 2)]
+    box = check.Box(problem, point, point, None, True)
+    box.settle()
+    last = problem.layers[-1][0]
+    (top, bottom), unit = box.upper([{last: 1}, {last: -1}], {})
+    value = exactly(problem, point)[last] * 2**check.GRID
+    assert Fraction(top, unit) == value == -Fraction(bottom, unit)
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+def test_roundings_of_torch_lie_in_the_intervals(semantics, tmp_path):
+    """In float32 every interval holds what torch computes in any order; exact ones need not."""
+    module = network(3, 3, 32, 32, 1)
+    problem, _ = certified("f(x)[0] <= 99", REAL, module, tmp_path, semantics=semantics)
+    generator, outside = torch.Generator().manual_seed(0), 0
+    first, second = module.module[0], module.module[2]
+    for x in torch.rand(30, 3, generator=generator) * 2 - 1:
+        point = [Fraction(v) for v in x.tolist()]
+        box = check.Box(problem, point, point)
+        box.settle()
+        order = torch.randperm(32, generator=generator)
+        hidden = torch.relu(x @ first.weight[order].T + first.bias[order])
+        values = (hidden[None] * second.weight[:, order]).flip(1).sum(1) + second.bias
+        layer = problem.layers[4]  # constant and inputs, inputs again, first, its ReLUs, second
+        for u, value in zip(layer, values.tolist(), strict=True):
+            outside += not box.low[u] <= Fraction(value) * 2**check.GRID <= box.high[u]
+    assert (outside == 0) == (semantics == "float32")
+
+
+class _Convolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(2, 4, (2, 3), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)
+        self.second = nn.Conv2d(4, 1, 1, bias=False)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x))).flatten(1)
+
+
+def test_convolutions_are_certified_and_computed_as_torch_does(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = Network("c", _Convolutions().eval(), "regression", "real", (2, 4, 6))
+    samples = torch.rand(500, 2, 4, 6)
+    bound = float(net(samples).max()) + 2
+    problem, content = certified(f"max(f(x)) <= {bound:.3f}", {"x[0..47]": "real 0..1"}, net, tmp_path)
+    assert [op[1][0][1] for op in content["networks"]["f"]["operations"] if op[0] == "affine"] == [
+        "conv2d"
+    ] * 2
+    point = [Fraction(v) for v in samples[0].flatten().tolist()]
+    values = exactly(problem, point)
+    outputs = net(samples[:1]).flatten().tolist()
+    layer = [u for layer in problem.layers for u in layer if len(layer) == len(outputs)][-len(outputs) :]
+    assert [float(values[u]) for u in layer] == pytest.approx(outputs, abs=1e-5)
+
+
+def test_small_sets_of_whole_numbers_are_listed(tmp_path):
+    """No bound closes an equality on a set of points; evaluation does."""
+    net = network(5, 2, 6, 1)
+    values = {(x, y): float(net(torch.tensor([[x, y]]).float())) for x, y in product(range(4), repeat=2)}
+    (best, _), (next_best, _) = sorted(((v, k) for k, v in values.items()), reverse=True)[:2]
+    variables = {"x": "integer 0..3", "y": "integer 0..3"}
+    bound = f"{(best + next_best) / 2:.9f}"
+    x, y = max(values, key=values.get)
+    _, content = certified(
+        f"f(x, y)[0] <= {bound} or (x == {x} and y == {y})", variables, net, tmp_path, semantics="float32"
+    )
+    assert "points" in content["evidence"]
+
+
+def test_points_of_what_is_not_whole_are_refused(tmp_path):
+    problem, _ = certified("f(x)[0] <= 99", REAL, network(0, 3, 4, 1), tmp_path)
+    with pytest.raises(ValueError, match="not whole"):
+        check.check_proof(problem, ["points"])
+
+
+@pytest.mark.parametrize(
+    ("given", "pivot"),
+    [
+        ("argmax(x, y, z) == 0", "x"),
+        ("(x <= y) or (y <= x)", "x"),
+        ("x <= y", "x"),
+        ("max(x, y) == z", "z"),
+        ("x == y", "z"),
+    ],
+)
+def test_only_an_equality_of_inputs_is_solved_for_one(given, pivot):
+    asked = {
+        "for": [[name, "real", "0", "1", None] for name in "xyz"],
+        "given": given,
+        "show": "x <= 2",
+        "semantics": "real",
+        "stated": "",
+    }
+    check.Problem(asked, [], {})
+    with pytest.raises(ValueError, match=r"does not determine|unpack"):
+        check.Problem(asked, [[pivot, 0]], {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "x != 0", "x in y", "0 < x < 1", "x is y", "x * y <= 1", "x / 0 <= 1", "-x <= 1", "x ** 2 <= 1",
+     "abs(x) <= 1", "argmax(x, y) == 2", "argmax(x, y) == -1", "f(x) <= 1", "x[1] <= 1", "(x <= 1) + 1",
+     "x <= (y <= 1)", "not x", "x and y", "max(x, y, x) <= 1", "lambda: 1", "x if x else y", "[x] <= 1"],
+)  # fmt: skip
+def test_what_is_not_in_the_language_is_refused(text):
+    asked = {
+        "for": [[name, "real", "0", "1", None] for name in "xy"],
+        "given": None,
+        "show": text,
+        "semantics": "real",
+        "stated": "",
+    }
+    assert ast.parse(text)
+    with pytest.raises((ValueError, LookupError, TypeError)):
+        check.Problem(asked, [], {})
