@@ -64,7 +64,8 @@ class Attention(nn.Module):
         q = self._turned("q", self.hook_q(_project(placed, *self._weights("Q"))))  # [b, p, h, e]
         k = self._turned("k", self.hook_k(_project(placed, *self._weights("K"))))  # [b, p, g, e]
         v = self.hook_v(_project(x, *self._weights("V")))
-        k, v = (y.repeat_interleave(self.repeats, 2) if self.repeats > 1 else y for y in (k, v))
+        h = q.shape[2]  # a hook point may have given every head keys and values of its own
+        k, v = (y.repeat_interleave(h // y.shape[2], 2) if y.shape[2] < h else y for y in (k, v))
         plain = not (self.softcap or self.window)
         mix = self._mix_fused if self.fused and plain else self._mix
         z = self.hook_z(mix(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2))

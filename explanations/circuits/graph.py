@@ -10,7 +10,10 @@ Three conventions for the input are in use, and ``start`` says which:
 - ``stream``: ``input`` is the embedding and the positions together (AutoCircuit, ACDC);
 - ``split``: two nodes, ``tok_embeds`` and ``pos_embeds`` (Edge-Pruning).
 
-Biases of the attention output belong to no head: they reach everyone, always.
+Biases of the attention output belong to no head: they reach everyone, always. Heads that share keys and
+values each hear them for themselves. Where what attention writes is normalised (Gemma 2) each reader hears
+the normalised sum of the heads that it hears: one *route* for each layer, beside the direct one. Both are as
+in EAP-IG.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ class Graph:
     mlps: bool = True
     parallel: bool = False
     start: Start = "tokens"
+    norm_after: bool = False
 
     @classmethod
     def of(cls, network: Network, start: Start = "tokens") -> Graph:
@@ -53,13 +57,9 @@ class Graph:
             raise ExplanationError(
                 f"{network.name!r} has no node pos_embeds: its positions are {config.positions}"
             )
-        if config.n_key_value_heads not in (0, None, config.n_heads) or config.norm_after:
-            raise ExplanationError(
-                f"circuits of edges need heads with keys of their own, whose writes add up; those of "
-                f"{network.name!r} share keys or are normalised together"
-            )
         mlps = not config.attn_only
-        return cls(config.n_layers, config.n_heads, mlps, config.parallel and mlps, start)
+        parallel = config.parallel and mlps
+        return cls(config.n_layers, config.n_heads, mlps, parallel, start, config.norm_after)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -97,6 +97,15 @@ class Graph:
     def target_index(self) -> dict[str, int]:
         """Where a target stands."""
         return {name: i for i, name in enumerate(self.targets)}
+
+    @cached_property
+    def routes(self) -> tuple[tuple[int, ...], ...]:
+        """Places of the sources that reach readers directly, then of those that are normalised together."""
+        places = range(len(self.sources))
+        if not self.norm_after:
+            return (tuple(places),)
+        heads = [tuple(self.source_index[name] for name in self.heads(i)) for i in range(self.n_layers)]
+        return (tuple(i for i in places if not any(i in layer for layer in heads)), *heads)
 
     def heard(self, target: str) -> int:
         """How many sources (the first so many) a target can hear."""
@@ -140,6 +149,18 @@ class Graph:
             owned = (readers & kept[:, None]).any(0)
             owned[-1] = True
             fewer = edges & kept[:, None] & owned
+            if torch.equal(fewer, edges):
+                return edges
+            edges = fewer
+
+    def unheard(self, edges: Tensor) -> Tensor:
+        """Edges [positions or 1, sources, targets] without those into nodes that nobody hears any more."""
+        readers = self.readers.to(edges.device)
+        while True:
+            kept = edges.any(0).any(1)
+            owned = (readers & kept[:, None]).any(0)
+            owned[-1] = True
+            fewer = edges & owned
             if torch.equal(fewer, edges):
                 return edges
             edges = fewer

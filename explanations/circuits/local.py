@@ -15,16 +15,16 @@ from typing import Literal, get_args
 import torch
 from assay.explanations.errors import ExplanationError
 from assay.explanations.rebuilt import Rebuilt, positions
-from assay.explanations.recipes.edge_attribution import read_gradients
+from assay.explanations.recipes.edge_attribution import edge_effects, read_gradients
 from assay.mdl import Parts, PartTensor, one_part
 from assay.models import Network
 from torch import Tensor
 
 from .graph import Graph
-from .needs import OF_A_HEAD
 from .streams import Streams, transformer_of
 
 Told = Literal["nodes", "edges"]
+OF_A_HEAD = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V")
 
 
 class LocalCircuit:
@@ -75,8 +75,10 @@ class LocalCircuit:
         own = self.network.parameters()
         for layer in range(self.graph.n_layers):
             heads = torch.tensor([part[head] for head in self.graph.heads(layer)])
-            for weight in OF_A_HEAD:
-                if (path := f"blocks.{layer}.attn.{weight}") in own:
+            for path in own:
+                # heads that share keys and values share their weights: these are everyone's
+                of_heads = path.startswith(f"blocks.{layer}.attn.") and path.endswith(OF_A_HEAD)
+                if of_heads and len(own[path]) == len(heads):
                     yield path, heads
             for path in own:
                 if path.startswith(f"blocks.{layer}.mlp."):
@@ -106,7 +108,7 @@ class LocalCircuit:
             answers = streams(x)
             writes = torch.stack(streams.writes, dim=2)
         slopes = read_gradients(network, self.graph, x, answers, lambda place, value: value)
-        effects = torch.einsum("bpsd,bptd->bpst", writes, slopes) * self._real
+        effects = edge_effects(self.graph, writes, slopes) * self._real
         return effects if positions(network, x) > 1 else effects.sum(1, keepdim=True)
 
     def predict(self, restored: Mapping[str, Tensor], x: Tensor, active: Tensor) -> Tensor:

@@ -3,67 +3,96 @@
 from __future__ import annotations
 
 import torch
-from assay.models import Network, Transformer
+from assay.models import Network, Transformer, TransformerConfig
 from torch import Tensor
 
-from .graph import Graph
+from .graph import SIDES, Graph
+from .quiet import Quiet
 
 OF_A_HEAD = ("W_Q", "W_K", "W_V", "_W_K", "_W_V", "b_Q", "b_K", "b_V", "_b_K", "_b_V", "W_O")
-OF_ALL_HEADS = ("ln1.", "attn.q_norm.", "attn.k_norm.")
 
 
 def needed_weights(
-    network: Network, graph: Graph, edges: Tensor, neurons: Tensor | None
+    network: Network,
+    graph: Graph,
+    edges: Tensor,
+    neurons: Tensor | None,
+    quiet: Quiet | None = None,
+    lends: bool = False,
 ) -> dict[str, Tensor]:
     """Boolean masks of the shapes of all parameters, for edges [sources, targets].
 
-    A head needs its slices of the attention weights, an MLP its layer; layer norms are needed where someone
-    reads through them. Of what a node writes only the ``neurons`` [sources, d] that are heard are needed.
+    A head needs its slices of the attention weights (those that heads share where one of them needs them), an
+    MLP its layer; layer norms are needed where someone reads through them. Of what a node writes only the
+    ``neurons`` [sources, d] that are heard are needed, of ``quiet`` sides of heads nothing. What a donor
+    ``lends`` passes the normalisation behind attention as well.
     """
     masks = {n: torch.zeros(v.shape, dtype=torch.bool) for n, v in network.parameters().items()}
     assert isinstance(network.module, Transformer)
+    config, quiet = network.module.config, quiet or Quiet.only(graph)
     kept = edges.any(1)
-    heard = torch.ones(len(kept), network.module.config.d_model, dtype=torch.bool)
+    heard = torch.ones(len(kept), config.d_model, dtype=torch.bool)
     heard = (heard if neurons is None else neurons) & kept[:, None]
-    _inputs(masks, graph, heard, network.module.config.positions == "standard")
+    _inputs(masks, graph, heard, config)
     for layer in range(graph.n_layers):
-        _heads(masks, graph, layer, heard)
+        _heads(masks, graph, layer, heard, quiet)
         if graph.mlps:
-            _mlp(masks, layer, heard[graph.source_index[f"m{layer}"]])
+            _mlp(masks, layer, heard[graph.source_index[f"m{layer}"]], config.norm_after)
     for name, mask in masks.items():
         if name.startswith(("ln_final.", "unembed.")) or name.endswith(".attn.b_O"):
             mask[:] = True
+        if name.endswith(".ln1_post.w"):
+            mask |= config.biases or lends
+    if config.positions == "shortformer":
+        readers = [mask for name, mask in masks.items() if name.endswith(("W_Q", "W_K"))]
+        masks["pos_embed.W_pos"] |= any(bool(mask.any()) for mask in readers)
     return masks
 
 
-def _inputs(masks: dict[str, Tensor], graph: Graph, heard: Tensor, adds_positions: bool) -> None:
+def _inputs(masks: dict[str, Tensor], graph: Graph, heard: Tensor, config: TransformerConfig) -> None:
     masks["embed.W_E"][:, heard[0]] = True
-    if "pos_embed.W_pos" in masks:
-        always = graph.start == "tokens" or not adds_positions
-        reached = torch.ones_like(heard[0]) if always else heard[int(graph.start == "split")]
-        masks["pos_embed.W_pos"][:, reached] = True
+    if config.positions == "standard":
+        by_edge = heard[int(graph.start == "split")]
+        masks["pos_embed.W_pos"][:, torch.ones_like(by_edge) if graph.start == "tokens" else by_edge] = True
 
 
-def _heads(masks: dict[str, Tensor], graph: Graph, layer: int, heard: Tensor) -> None:
+def _heads(masks: dict[str, Tensor], graph: Graph, layer: int, heard: Tensor, quiet: Quiet) -> None:
+    prefix = f"blocks.{layer}."
     for head, name in enumerate(graph.heads(layer)):
         writes = heard[graph.source_index[name]]
         if not writes.any():
             continue
-        for weight in OF_A_HEAD:
-            if (path := f"blocks.{layer}.attn.{weight}") in masks:
-                masks[path][head] = writes if weight == "W_O" else True
-        for shared in OF_ALL_HEADS:
-            _whole(masks, f"blocks.{layer}.{shared}")
+        sides = {side: graph.target_index[f"{name}<{side}>"] for side in SIDES}
+        for side, place in sides.items():
+            if not quiet.either[place]:
+                _side(masks, prefix, side, head, graph.n_heads)
+            if not quiet.unread[place]:
+                _whole(masks, f"{prefix}attn.{side}_norm.")
+        masks[f"{prefix}attn.W_O"][head] |= writes
+        if f"{prefix}ln1_post.w" in masks:
+            masks[f"{prefix}ln1_post.w"] |= writes
 
 
-def _mlp(masks: dict[str, Tensor], layer: int, writes: Tensor) -> None:
+def _side(masks: dict[str, Tensor], prefix: str, side: str, head: int, n_heads: int) -> None:
+    """What a head reads through on one side; heads in a row share slices where there are fewer of these."""
+    for weight in ("W", "b", "_W", "_b"):
+        if (path := f"{prefix}attn.{weight}_{side.upper()}") in masks:
+            masks[path][head * len(masks[path]) // n_heads] = True
+    _whole(masks, f"{prefix}ln1.")
+
+
+def _mlp(masks: dict[str, Tensor], layer: int, writes: Tensor, norm_after: bool) -> None:
     if not writes.any():
         return
-    _whole(masks, f"blocks.{layer}.ln2.")
-    _whole(masks, f"blocks.{layer}.mlp.")
-    for name, axis in (("W_out", -1), ("b_out", 0)):
-        if (path := f"blocks.{layer}.mlp.{name}") in masks:
-            masks[path] = masks[path] & (writes if axis == 0 else writes[None])
+    prefix = f"blocks.{layer}."
+    _whole(masks, f"{prefix}ln2.")
+    _whole(masks, f"{prefix}mlp.")
+    # behind a normalisation all coordinates are read, before it only what is heard
+    last = (f"{prefix}ln2_post.w",) if norm_after else (f"{prefix}mlp.W_out", f"{prefix}mlp.b_out")
+    for path in last:
+        if path in masks:
+            masks[path][..., writes] = True
+            masks[path][..., ~writes] = False
 
 
 def _whole(masks: dict[str, Tensor], prefix: str) -> None:

@@ -2,12 +2,14 @@
 
 The message, in this order: the nodes that are kept; of all edges between them those that are kept; the
 positions where each acts, and the coordinates of what each node writes, where the circuit tells them apart;
-the weights that kept nodes use; what the donor puts in place of writes that go unheard. The lengths of all
+the weights that kept nodes use; the constants of sides of heads that hear nothing; what the donor puts in
+place of writes that go unheard. The lengths of all
 later tensors follow from the earlier ones. See docs/decisions/0004-circuit-donors.md for the donors.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -22,6 +24,7 @@ from torch import Tensor
 from .donors import SEED_BITS, Donor, DonorName, Partners
 from .graph import Graph
 from .needs import needed_weights
+from .quiet import Quiet, constants
 from .streams import Streams, transformer_of, written
 
 
@@ -39,7 +42,8 @@ class GraphCircuit:
     """A transformer in which every reader hears only the kept ``edges`` [positions or 1, sources, targets].
 
     ``neurons`` [sources, d] says which coordinates of what a node writes are heard; None is all. Nodes that
-    hear nothing, or that nobody hears, are pruned with their edges. Raises :class:`ExplanationError`.
+    hear nothing, or that nobody hears, are pruned with their edges, and so are edges that change nothing (to
+    the queries of a head whose values are constant). Raises :class:`ExplanationError`.
     """
 
     kind = "circuit"
@@ -63,7 +67,8 @@ class GraphCircuit:
                 f"{len(graph.sources)} sources, {len(graph.targets)} targets]"
             )
         self.network, self.graph, self.rule = network, graph, donor or Donor()
-        self.edges, self.neurons = graph.prune(edges.bool().cpu()), None
+        edges = graph.prune(edges.bool().cpu())
+        self.edges, self.neurons = graph.unheard(edges & ~self._quiet(edges).unread), None
         if neurons is not None:
             self.neurons = neurons.bool().cpu() & self.edges.any(0).any(1)[:, None]
         self.name, self.about = name, dict(about or {})
@@ -81,17 +86,33 @@ class GraphCircuit:
             tensors.append(one_part("where", self.edges[:, at_all].flatten(), 0))
         if self.neurons is not None:
             tensors.append(one_part("neurons", self.neurons[nodes].flatten(), 0))
-        own = self.network.parameters()
-        for weight, mask in self._needed(at_all, self.neurons).items():
+        quiet, own = self._quiet(self.edges), self.network.parameters()
+        for weight, mask in self._needed(at_all, self.neurons, quiet).items():
             if mask.any():
-                tensors.append(one_part(weight, own[weight][mask.to(own[weight].device)], 0))
+                tensors.append(one_part(weight, _kept(own[weight], mask.to(own[weight].device)), 0))
+        if quiet.told.any():
+            found = constants(self.network, self.graph, at_all, self._own_fill())
+            tensors.append(one_part("constants", found[quiet.told.to(found.device)], 0))
         return Parts(1, (*tensors, *self._donor_parts()))
 
-    def _needed(self, at_all: Tensor, neurons: Tensor | None) -> dict[str, Tensor]:
+    def _quiet(self, edges: Tensor) -> Quiet:
+        """Sides of heads whose weights are not needed; none where what is lent changes."""
+        if self.rule.name in ("resample", "mean-positional"):
+            return Quiet.only(self.graph)
+        return Quiet.of(self.graph, transformer_of(self.network.module).config, edges.any(0))
+
+    def _needed(self, at_all: Tensor, neurons: Tensor | None, quiet: Quiet) -> dict[str, Tensor]:
         """Which entries of which weights the receiver needs; to resample, all."""
         if self.rule.name == "resample":
             return {n: torch.ones(v.shape, dtype=torch.bool) for n, v in self.network.parameters().items()}
-        return needed_weights(self.network, self.graph, at_all, neurons)
+        return needed_weights(self.network, self.graph, at_all, neurons, quiet, self.rule.means is not None)
+
+    def _own_fill(self) -> Tensor | None:
+        """What the sender's means put in: [1, positions or 1, routes, targets, d]."""
+        if self.rule.means is None:
+            return None
+        fill = _fill(self.graph, self.rule.means.cpu(), self.edges, self.neurons)
+        return fill[None].to(self.network.device)
 
     def _donor_parts(self) -> list[PartTensor]:
         if self.rule.name == "resample":
@@ -101,18 +122,19 @@ class GraphCircuit:
             return []
         means = self.rule.means.cpu()
         told, by_source = self._told(self.edges, self.neurons)
-        values = means if by_source else _fill(self.graph, means, self.edges, None)
+        values = means if by_source else _fill(self.graph, means, self.edges, None)[:, 0]
         return [one_part("donors", values[:, told], 0)] if told.any() else []
 
     def _told(self, edges: Tensor, neurons: Tensor | None) -> tuple[Tensor, bool]:
         """For which sources (or, where these are fewer, targets) the donor is told. Both ends know this."""
         at_all = edges.any(0)
-        missing = self.graph.real & ~edges.all(0) & _listening(self.graph, at_all.any(1))
+        listening = _listening(self.graph, at_all.any(1)) & ~self._quiet(edges).either
+        missing = self.graph.real & ~edges.all(0) & listening
         if neurons is not None:
             return missing.any(1) | (at_all.any(1) & ~neurons.all(1)), True
         sources, targets = missing.any(1), missing.any(0)
         wide = len(edges) > self.rule.positions
-        by_source = wide or int(sources.sum()) <= int(targets.sum())
+        by_source = wide or self.graph.norm_after or int(sources.sum()) <= int(targets.sum())
         return (sources if by_source else targets), by_source
 
     def active(self, restored: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -136,10 +158,11 @@ class GraphCircuit:
         """The run that a message describes."""
         edges, neurons = self._structure(restored)
         weights = {}
-        for name, mask in self._needed(edges.any(0), neurons).items():
+        quiet = self._quiet(edges)
+        for name, mask in self._needed(edges.any(0), neurons, quiet).items():
             if name in restored:
                 weights[name] = torch.zeros(1, *mask.shape, dtype=torch.float64)
-                weights[name][0, mask] = restored[name][0].double().cpu()
+                weights[name][0, mask] = restored[name][0].double().cpu().flatten()
         network = self._rebuilt(weights)
         gates = edges.to(network.device, network.dtype)
         fill = self._told_fill(restored, edges, neurons)
@@ -147,6 +170,10 @@ class GraphCircuit:
         if neurons is not None:
             heard = neurons.to(network.device, network.dtype)
             run.change = lambda place, value: value * heard[place]
+        if "constants" in restored:
+            run.told, told = quiet.told.to(network.device), restored["constants"][0]
+            run.constants = told.new_zeros(len(quiet.told), told.shape[1], device=network.device)
+            run.constants[run.told] = told.to(network.device)
         return _Received(run, edges, neurons, self._lenders(restored))
 
     def _lenders(self, restored: Mapping[str, Tensor]) -> Partners | None:
@@ -166,22 +193,22 @@ class GraphCircuit:
             edges[:, at_all] = restored["where"][0].cpu().reshape(len(edges), -1)
         if "neurons" not in restored:
             return edges, None
-        told = restored["neurons"][0].cpu().reshape(int(nodes.sum()), -1)
-        neurons = torch.zeros(len(nodes), told.shape[1], dtype=torch.bool)
-        neurons[nodes] = told
+        width = transformer_of(self.network.module).config.d_model
+        neurons = torch.zeros(len(nodes), width, dtype=torch.bool)
+        neurons[nodes] = restored["neurons"][0].cpu().reshape(-1, width)
         return edges, neurons
 
     def _told_fill(
         self, restored: Mapping[str, Tensor], edges: Tensor, neurons: Tensor | None
     ) -> Tensor | None:
-        """What the told means put in: [1, positions or 1, targets, d]."""
+        """What the told means put in: [1, positions or 1, routes, targets, d]."""
         if "donors" not in restored:
             return None
         told, by_source = self._told(edges, neurons)
         values = restored["donors"][0].cpu()
         full = values.new_zeros(len(values), len(told), values.shape[-1])
         full[:, told] = values
-        fill = _fill(self.graph, full, edges, neurons) if by_source else full
+        fill = _fill(self.graph, full, edges, neurons) if by_source else full[:, None]
         return fill[None].to(self.network.device, self.network.dtype)
 
     def recipe(self) -> dict[str, object]:
@@ -209,8 +236,24 @@ def _pairs(graph: Graph, nodes: Tensor) -> Tensor:
 
 
 def _fill(graph: Graph, lent: Tensor, edges: Tensor, neurons: Tensor | None) -> Tensor:
-    """Σ over a target's edges of what is lent [..., sources, d] less what is heard: [..., targets, d]."""
+    """Σ over a target's edges of what is lent less what is heard: [..., routes, targets, d].
+
+    ``lent`` is [..., sources, d].
+    """
     heard = lent if neurons is None else lent * neurons.to(lent)
-    here = edges if lent.shape[-3] == 1 else edges[: lent.shape[-3]]
-    everything = torch.einsum("...sd,st->...td", lent, graph.real.to(lent))
-    return everything - torch.einsum("...sd,...st->...td", heard, here.to(lent))
+    here = (edges if lent.shape[-3] == 1 else edges[: lent.shape[-3]]).to(lent)
+    routes = []
+    for route in graph.routes:
+        places = list(route)
+        everything = torch.einsum("...sd,st->...td", lent[..., places, :], graph.real[places].to(lent))
+        came = torch.einsum("...sd,...st->...td", heard[..., places, :], here[..., places, :])
+        routes.append(everything - came)
+    return torch.stack(routes, dim=-3)
+
+
+def _kept(weight: Tensor, mask: Tensor) -> Tensor:
+    """The entries of a mask: as a block where they are one, so that its rows and columns stay together."""
+    lines = [mask.any(tuple(a for a in range(mask.ndim) if a != axis)) for axis in range(mask.ndim)]
+    sizes = [int(line.sum()) for line in lines]
+    kept = weight[mask]
+    return kept.reshape(sizes) if math.prod(sizes) == len(kept) else kept

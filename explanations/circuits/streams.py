@@ -1,8 +1,10 @@
 """Runs a transformer edge by edge: every reader of the residual stream gets a sum of its own.
 
-The input of target t is Σ_s g[s, t] · write_s + fill_t + what reaches everyone. With all gates 1 and no fill
-it is the network itself. The network's own modules compute everything else, so that whatever an attention
-layer does between its queries, keys and values and its z (rotations, caps) is done here as well.
+The input of target t is Σ_s g[s, t] · write_s + fill_t + what reaches everyone; where a block normalises what
+its attention writes, the sum over its heads, its fill and its bias are normalised first, for each target by
+itself. With all gates 1 and no fill it is the network itself. The network's own modules compute everything
+else, so that whatever an attention layer does between its queries, keys and values and its z (rotations,
+caps) is done here as well.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Streams:
     """One run over ``tokens`` [data, positions]; ``writes`` and ``reads`` hold what passed by.
 
     ``gates`` [(data,) positions or 1, sources, targets] multiply what is written; ``fill`` [data or 1,
-    positions or 1, targets, d] is added to what is read; ``change`` replaces what a source writes.
+    positions or 1, routes, targets, d] is added to what is read; ``change`` replaces what a source writes.
+    ``constants`` [targets, d_head] are the queries, keys or values of those sides of heads that are ``told``.
+    Of each read in turn ``reads`` holds what came on each route [data, positions, targets at once, d].
     """
 
     module: Transformer
@@ -35,12 +39,15 @@ class Streams:
     gates: Tensor | None = None
     fill: Tensor | None = None
     change: Write | None = None
+    told: Tensor | None = None
+    constants: Tensor | None = None
     writes: list[Tensor] = field(default_factory=list)
-    reads: list[Tensor] = field(default_factory=list)
+    reads: list[list[Tensor]] = field(default_factory=list)
+    sides: list[Tensor] = field(default_factory=list)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Logits, as the network's readout gives them."""
-        self.writes, self.reads, self._done = [], [], 0
+        self.writes, self.reads, self.sides, self._done = [], [], [], 0
         self._start(tokens)
         for block in self.module.blocks:
             assert isinstance(block, Block)
@@ -80,19 +87,35 @@ class Streams:
         """What the next ``count`` targets read: [data, positions, count, d]."""
         chosen = slice(self._done, self._done + count)
         heard = self.graph.heard(self.graph.targets[self._done])
-        written = torch.stack(self.writes[:heard], dim=2)
-        if self.gates is None:
-            x = written.sum(2, keepdim=True).expand(-1, -1, count, -1)
-        else:
-            gates = self._here(self.gates, written)[..., :heard, chosen].to(written)
-            x = torch.einsum("bpsd,bpst->bptd", written, gates.expand(*written.shape[:2], -1, -1))
-        x = x + self._everyone[:, :, None]
-        if self.fill is not None:
-            fill = self.fill[:, :, chosen]
-            x = x + (fill if fill.shape[1] == 1 else fill[:, : x.shape[1]]).to(x)
+        x, routes = self._everyone[:, :, None], []
+        for route, places in enumerate(self.graph.routes):
+            mine = [place for place in places if place < heard]
+            if mine:
+                routes.append(self._came(route, mine, chosen))
+                x = x + (self._normalised(route, routes[-1]) if route else routes[-1])
         self._done += count
-        self.reads.append(x)
+        self.reads.append(routes)
         return x
+
+    def _came(self, route: int, places: list[int], chosen: slice) -> Tensor:
+        """What the ``chosen`` targets hear of some sources: [data, positions, targets, d]."""
+        written = torch.stack([self.writes[place] for place in places], dim=2)
+        if self.gates is None:
+            x = written.sum(2, keepdim=True).expand(-1, -1, chosen.stop - chosen.start, -1)
+        else:
+            gates = self._here(self.gates, written)[..., places, chosen].to(written)
+            x = torch.einsum("bpsd,bpst->bptd", written, gates.expand(*written.shape[:2], -1, -1))
+        if self.fill is None:
+            return x
+        fill = self.fill[:, :, route, chosen]
+        return x + (fill if fill.shape[1] == 1 else fill[:, : x.shape[1]]).to(x)
+
+    def _normalised(self, route: int, x: Tensor) -> Tensor:
+        """What a block lets through of the sum of its heads."""
+        block = self.module.blocks[route - 1]
+        assert isinstance(block, Block)
+        y: Tensor = block.ln1_post(x if block.attn.b_O is None else x + block.attn.b_O)
+        return y
 
     @staticmethod
     def _here(gates: Tensor, written: Tensor) -> Tensor:
@@ -101,30 +124,40 @@ class Streams:
 
     def _attend(self, block: Block, x: Tensor) -> None:
         attn, h = block.attn, self.graph.n_heads
-        x = block.ln1(x)
-        sides = []
-        for i, side in enumerate("QKV"):
-            mine = x[:, :, i * h : (i + 1) * h]
-            if self._placed is not None and side != "V":
-                mine = mine + self._placed[:, :, None]
-            sides.append(_project(attn, side, mine))
+        self.sides.append(self._sides(attn, block.ln1(x)))
         with ExitStack() as stack:
-            for name, value in zip("qkv", sides, strict=True):
+            for name, value in zip("qkv", torch.split(self.sides[-1], h, 2), strict=True):
                 stack.enter_context(_replaced(getattr(attn, f"hook_{name}"), value))
             z = stack.enter_context(_seen(attn.hook_z))
             attn(x[:, :, 0])
         for head in range(h):
             self._write(z[0][:, :, head] @ attn.W_O[head])
-        if attn.b_O is not None:
+        if attn.b_O is not None and not self.graph.norm_after:
             self._everyone = self._everyone + attn.b_O
 
+    def _sides(self, attn: Attention, x: Tensor) -> Tensor:
+        """Queries, keys and values of every head from streams of their own [data, positions, 3 heads, d]."""
+        sides = []
+        for side, mine in zip("QKV", torch.split(x, self.graph.n_heads, 2), strict=True):
+            placed = mine if self._placed is None or side == "V" else mine + self._placed[:, :, None]
+            sides.append(_project(attn, side, placed))
+        projected = torch.cat(sides, dim=2)
+        if self.told is None or self.constants is None:
+            return projected
+        first = self.graph.target_index[f"{self.graph.heads(len(self.sides))[0]}<q>"]
+        here = slice(first, first + projected.shape[2])
+        return torch.where(self.told[here, None], self.constants[here].to(projected), projected)
+
     def _mlp(self, block: Block, x: Tensor) -> None:
-        self._write(block.mlp(block.ln2(x[:, :, 0])))
+        wrote = block.mlp(block.ln2(x[:, :, 0]))
+        self._write(block.ln2_post(wrote) if self.graph.norm_after else wrote)
 
 
 def _project(attn: Attention, side: str, x: Tensor) -> Tensor:
     """Queries, keys or values of every head from its own stream [data, positions, heads, d]."""
     W, bias = (getattr(attn, f"{attn.shared if side != 'Q' else ''}{kind}_{side}") for kind in "Wb")
+    if side != "Q" and attn.repeats > 1:
+        W, bias = (None if y is None else y.repeat_interleave(attn.repeats, 0) for y in (W, bias))
     y = torch.einsum("bphd,hde->bphe", x, W)
     return y if bias is None else y + bias
 

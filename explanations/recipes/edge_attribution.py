@@ -49,7 +49,7 @@ def edge_scores(
         answers = network(tokens).detach()
         for change in runs:
             gradients = gradients + read_gradients(network, graph, tokens, answers, change)
-        scores += torch.einsum("bpsd,bptd->st", lent - clean, gradients / len(runs)).double()
+        scores += edge_effects(graph, lent - clean, gradients / len(runs)).sum((0, 1)).double()
     scores = (scores / len(inputs)).cpu() * graph.real
     return CircuitFile(method, method, graph, None, scores[None])
 
@@ -99,8 +99,20 @@ def _between(group: range, clean: Tensor, lent: Tensor, share: float) -> Change:
     return change
 
 
+def edge_effects(graph: Graph, changes: Tensor, slopes: Tensor) -> Tensor:
+    """To first order what a change of each write does through each edge: [data, positions, sources, targets].
+
+    ``changes`` [data, positions, sources, d], ``slopes`` [data, positions, routes, targets, d].
+    """
+    effects = changes.new_zeros(*changes.shape[:3], slopes.shape[3])
+    for route, places in enumerate(graph.routes):
+        mine = changes[:, :, list(places)]
+        effects[:, :, list(places)] = torch.einsum("bpsd,bptd->bpst", mine, slopes[:, :, route])
+    return effects
+
+
 def read_gradients(network: Network, graph: Graph, tokens: Tensor, answers: Tensor, change: Change) -> Tensor:
-    """∂ metric / ∂ read_t for every reader: [data, positions, targets, d]."""
+    """∂ metric / ∂ what came to every reader on every route: [data, positions, routes, targets, d]."""
 
     def leaf(place: int, value: Tensor) -> Tensor:
         changed = change(place, value)
@@ -109,8 +121,14 @@ def read_gradients(network: Network, graph: Graph, tokens: Tensor, answers: Tens
     streams = Streams(transformer_of(network.module), graph, change=leaf)
     with torch.enable_grad():
         gained = metric(streams(tokens), answers, network.output)
-        gradients = torch.autograd.grad(gained, streams.reads, allow_unused=True, materialize_grads=True)
-    return torch.cat(gradients, dim=2)
+        came = [route for routes in streams.reads for route in routes]
+        gradients = iter(torch.autograd.grad(gained, came, allow_unused=True, materialize_grads=True))
+    slopes = []
+    for routes in streams.reads:
+        mine = torch.stack([next(gradients) for _ in routes], dim=2)
+        missing = len(graph.routes) - len(routes)
+        slopes.append(torch.nn.functional.pad(mine, (0, 0, 0, 0, 0, missing)))
+    return torch.cat(slopes, dim=3)
 
 
 def metric(output: Tensor, answers: Tensor, kind: str) -> Tensor:

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import torch
 from assay.explanations.circuits.donors import Donor
-from assay.explanations.circuits.graph import Graph
+from assay.explanations.circuits.graph import SIDES, Graph
 from assay.explanations.circuits.needs import needed_weights
 from assay.explanations.circuits.nodes import NodeCircuit, attribute, worth
 from assay.explanations.circuits.paths import GraphCircuit
+from assay.explanations.circuits.quiet import Quiet, placed
 from assay.explanations.circuits.streams import Streams, transformer_of
 from assay.explanations.circuits.weights import EdgeCircuit
 from assay.models import Intervention, Network
@@ -151,18 +152,24 @@ class GatedEdges:
         self._told, self._coarse = soft_tensors(network, precision)
         self._real = self.graph.real.to(network.device)
         self.shapes: dict[str, tuple[int, ...]] = {"edges": (int(self._real.sum()),)}
+        self._heads = [place for place, name in enumerate(self.graph.sources) if name.startswith("a")]
+        self._config = transformer_of(network.module).config
+        heads = [self.graph.sources[place] for place in self._heads]
+        self._sides = {s: [self.graph.target_index[f"{head}<{s}>"] for head in heads] for s in SIDES}
         everything = self._cost(self.graph.real)
-        worth = [everything - self._cost(self._without(place)) for place in range(len(self.graph.sources))]
-        self._worth = torch.tensor(worth, device=network.device, dtype=network.dtype)
-        self._always = everything - sum(worth)
+        without = [self._cost(self._without(place)) for place in range(len(self.graph.sources))]
+        self._worth = everything - torch.tensor(without, device=network.device, dtype=network.dtype)
+        self._always = everything - float(self._worth.sum())
+        quiet = {s: [self._cost(self.graph.real, place) for place in at] for s, at in self._sides.items()}
+        self._read = {s: everything - torch.tensor(bits).to(self._worth) for s, bits in quiet.items()}
 
     def _without(self, place: int) -> Tensor:
         edges = self.graph.real.clone()
         edges[place] = False
         return edges
 
-    def _cost(self, edges: Tensor) -> float:
-        needed = needed_weights(self.network, self.graph, edges, None)
+    def _cost(self, edges: Tensor, *quiet: int) -> float:
+        needed = needed_weights(self.network, self.graph, edges, None, Quiet.only(self.graph, *quiet))
         return sum(self._told[n].bits * float(mask.float().mean()) for n, mask in needed.items())
 
     def _placed(self, values: Tensor) -> Tensor:
@@ -177,11 +184,38 @@ class GatedEdges:
     def bits(self, opened: Gates) -> Tensor:
         """The set of edges, and the weights of nodes that hear something and are heard."""
         edges = self._placed(opened["edges"])
+        hears, silent = self._hearing(edges)
+        reached = {
+            s: torch.ones_like(silent[at]) if placed(self.graph, self._config, s) else 1 - silent[at]
+            for s, at in self._sides.items()
+        }
+        # where values are constant, or keys that nothing turns, nobody reads queries and keys
+        even = reached["v"] if self._config.positions == "rotary" else reached["v"] * reached["k"]
+        read = {"q": even * reached["q"], "k": even * reached["k"], "v": reached["v"]}
+        shut = sum((1 - read[s]) * self._read[s] for s in SIDES)
+        used = hears * self._heard(edges, even)
+        told = (used * self._worth).sum() - (used[self._heads] * shut).sum() + self._always
+        return structure_bits(opened["edges"]) + told
+
+    def _hearing(self, edges: Tensor) -> tuple[Tensor, Tensor]:
+        """How probably each source hears something, by any path, and each target nothing."""
         readers = self.graph.readers.to(edges.device)
-        silence = torch.where(readers, (1 - edges).prod(0), 1.0).prod(1)
-        hears = torch.where(readers.any(1), 1 - silence, 1.0)
-        used = hears * (1 - (1 - edges).prod(1))
-        return structure_bits(opened["edges"]) + (used * self._worth).sum() + self._always
+        hears, silent = torch.ones_like(edges[:, 0]), torch.zeros_like(edges[0])
+        for _ in range(2 * self.graph.n_layers):
+            silent = (1 - edges * hears[:, None]).prod(0)
+            hears = torch.where(readers.any(1), 1 - torch.where(readers, silent, 1.0).prod(1), 1.0)
+        return hears, silent
+
+    def _heard(self, edges: Tensor, even: Tensor) -> Tensor:
+        """How probably somebody hears each source, by any path to the logits."""
+        owner = self.graph.readers.to(edges)
+        logits = 1 - owner.sum(0)
+        read = torch.ones_like(edges[0])
+        read = read.index_put((torch.tensor(self._sides["q"] + self._sides["k"]),), even.repeat(2))
+        heard = torch.ones_like(edges[:, 0])
+        for _ in range(2 * self.graph.n_layers):
+            heard = 1 - (1 - edges * read * (heard @ owner + logits)).prod(1)
+        return heard
 
     def rankings(self) -> dict[str, Gates]:
         """By attribution, with integrated gradients."""

@@ -10,6 +10,7 @@ from assay.explanations import (
     ExplanationError,
     NodeCircuit,
     Subject,
+    WholeNetwork,
     build,
     prune_by_attribution,
     prune_by_magnitude,
@@ -23,7 +24,7 @@ from assay.explanations.recipes.minimum_bits import MinimumBitsRecipe, fitting, 
 from assay.explanations.recipes.soft_ledger import SoftTensor, entropy_bits
 from assay.mdl import CategoricalTarget, GridTarget, MechanismProblem, score_mechanism
 from assay.mdl.lengths import log2_binomial
-from assay.models import Network, Transformer, zoo
+from assay.models import Network, Transformer, TransformerConfig, zoo
 from assay.models.zoo import AdamW, minimise
 
 
@@ -48,9 +49,24 @@ def lent(net: Network, graph: Graph, x: torch.Tensor, donor: str) -> torch.Tenso
     }[donor]
 
 
+@pytest.fixture(scope="module")
+def gemma() -> Network:
+    """Heads in groups, norms before and after, in float64."""
+    shape = {"n_layers": 2, "d_model": 12, "n_heads": 4, "n_key_value_heads": 2, "d_head": 4, "d_mlp": 9}
+    kind = {"normalization": "RMS", "norm_after": True, "positions": "rotary", "biases": False}
+    module = Transformer(TransformerConfig(**shape, d_vocab=17, n_ctx=6, **kind))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    return Network("gemma", module, "categorical", "token", (6,), vocabulary=17).to(dtype=torch.float64)
+
+
 @pytest.mark.parametrize("donor", ["zero", "mean", "resample"])
-def test_eap_is_the_slope_of_patching_an_edge(wide, tokens, donor):
+@pytest.mark.parametrize("net", ["wide", "gemma"])
+def test_eap_is_the_slope_of_patching_an_edge(net, tokens, donor, request):
     """Against finite differences: an edge at gate 1 − ε loses ε of its effect."""
+    wide = request.getfixturevalue(net)
     graph, x, epsilon = Graph.of(wide), tokens.inputs[:6], 1e-6
     told = edge_scores(wide, graph, x, Donor.of(donor, wide, graph, x, 2), "eap")
     assert told.scores is not None
@@ -58,8 +74,9 @@ def test_eap_is_the_slope_of_patching_an_edge(wide, tokens, donor):
     for i, j in graph.real.nonzero()[::7].tolist():
         gates = graph.real[None].double()
         gates[0, i, j] -= epsilon
-        fill = torch.zeros(6, 6, len(graph.targets), 12, dtype=torch.float64)
-        fill[:, :, j] = epsilon * values[:, :, i]
+        fill = torch.zeros(6, 6, len(graph.routes), len(graph.targets), 12, dtype=torch.float64)
+        route = next(r for r, places in enumerate(graph.routes) if i in places)
+        fill[:, :, route, j] = epsilon * values[:, :, i]
         assert isinstance(wide.module, Transformer)
         changed = log_p(wide, Streams(wide.module, graph, gates, fill), x)
         slope = (changed - log_p(wide, Streams(wide.module, graph), x)) / epsilon
@@ -81,6 +98,15 @@ def test_integrated_gradients_add_up(wide, tokens):
     silent = Streams(wide.module, graph, change=lambda place, v: mean if place == 0 else v)
     change = log_p(wide, silent, x) - log_p(wide, Streams(wide.module, graph), x)
     assert float(told.scores[0, 0].sum()) == pytest.approx(float(change), rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["circuit,parts=edges", "circuit,parts=nodes", "circuit,method=attribution"])
+def test_heads_that_share_keys_have_circuits_of_every_kind(gemma, tokens, kind):
+    single = gemma.to(dtype=torch.float32)
+    made = build(kind, Subject("mechanism", single, tokens))
+    problem = MechanismProblem(tokens.inputs[:8], single(tokens.inputs[:8]), CategoricalTarget())
+    some, whole = (score_mechanism(e, problem, 12).law.part_bits(1) for e in (made, WholeNetwork(single)))
+    assert 0 < some <= 1.1 * whole
 
 
 def test_methods_differ_and_are_named(transformer, tokens):
