@@ -116,7 +116,7 @@ class _Trial:
 
     def channel(self, knobs: Knobs) -> Channel:
         """The parts that fire, at given knobs."""
-        kept = self.excerpt.kept.cpu().numpy()
+        kept = self.excerpt.kept.tolist()
         inside = replace(knobs, octaves=tuple(knobs.octaves[i] for i in kept) if knobs.octaves else ())
         channel = self.channels.get(knobs.precision)
         if channel is None:

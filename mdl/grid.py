@@ -22,7 +22,12 @@ def quantise(values: Tensor, step: float) -> Tensor:
 
     Raises :class:`GridError` for NaN, infinities, and magnitudes that float64 cannot hold exactly.
     """
-    return scaled(values, step).round_().long()
+    return rounded(values, step).long()
+
+
+def rounded(values: Tensor, step: float) -> Tensor:
+    """The same integers, still in float64."""
+    return scaled(values, step).round_()
 
 
 def scaled(values: Tensor, step: float) -> Tensor:

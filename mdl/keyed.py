@@ -35,23 +35,31 @@ def pair(keys: object, symbols: object) -> object:
     return keys * WIDTH + (symbols + WIDTH // 2)  # type: ignore[operator]
 
 
-def keyed(keys: object, symbols: object) -> Histogram:
-    """The tally of pairs; empty input gives the empty tally."""
-    if not len(symbols):  # type: ignore[arg-type]
+def keyed(keys: Any, symbols: Any, counts: Ints | None = None) -> Histogram:
+    """The tally of pairs (numpy or torch), each as often as ``counts`` says, once without it.
+
+    Counts where there are few cells, and sorts where there are many.
+    """
+    if not len(symbols):
         return Histogram()
-    low, high = int(symbols.min()), int(symbols.max())  # type: ignore[attr-defined]
-    cells = (int(keys.max()) + 1) * (high - low + 1)  # type: ignore[attr-defined]
-    if hasattr(symbols, "bincount") and cells <= max(DENSE_CELLS, 2 * len(symbols)):  # type: ignore[arg-type]
-        return _counted(keys, symbols, low, high)
-    return Histogram.of(pair(keys, symbols))
-
-
-def _counted(keys: Any, symbols: Any, low: int, high: int) -> Histogram:
-    """The same tally for torch tensors, by counting instead of sorting."""
+    low, high = int(symbols.min()), int(symbols.max())
     span = high - low + 1
-    counts = (keys * span + (symbols - low)).bincount().cpu().numpy()
-    seen = counts.nonzero()[0]
-    return Histogram(np.asarray(pair(seen // span, seen % span + low), dtype=np.int64), counts[seen])
+    if (int(keys.max()) + 1) * span > max(DENSE_CELLS, 2 * len(symbols)):
+        pairs: Any = pair(keys, symbols)
+        return Histogram.of(pairs) if counts is None else Histogram.merged(pairs, counts)
+    cells = keys * span
+    cells += symbols
+    cells -= low
+    every = _bincount(cells, counts)
+    seen = every.nonzero()[0]
+    return Histogram(np.asarray(pair(seen // span, seen % span + low), dtype=np.int64), every[seen])
+
+
+def _bincount(cells: Any, counts: Ints | None) -> Ints:
+    """How often each cell occurs, counted on the device where the cells are."""
+    if isinstance(cells, np.ndarray):
+        return np.bincount(cells, counts).astype(np.int64)
+    return np.asarray(cells.bincount().cpu().numpy())
 
 
 def split(tally: Histogram) -> tuple[Ints, Ints]:
@@ -61,12 +69,7 @@ def split(tally: Histogram) -> tuple[Ints, Ints]:
 
 def pooled(tally: Histogram) -> Histogram:
     """The tally of the symbols alone."""
-    return _merge(split(tally)[1], tally.counts)
-
-
-def _merge(symbols: Ints, counts: Ints) -> Histogram:
-    unique, where = np.unique(symbols, return_inverse=True)
-    return Histogram(unique, np.bincount(where, counts, minlength=unique.size).astype(np.int64))
+    return Histogram.merged(split(tally)[1], tally.counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,9 @@ class Sharing:
         tally = self.view(tally) if self.view else tally
         keys, symbols = split(tally)
         owner = group_of(keys, self.code_of, self.contexts)
-        groups = (_merge(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes)))
+        groups = (
+            Histogram.merged(symbols[owner == g], tally.counts[owner == g]) for g in range(len(self.codes))
+        )
         return sum(code.bits(group) for code, group in zip(self.codes, groups, strict=True))
 
 
@@ -112,7 +117,7 @@ def rough_bits(tally: Histogram, keys: int, contexts: int = 1) -> float:
     group = group_of(owner, classes, contexts)
     total = 0.0
     for g in np.unique(group):
-        mine = _merge(symbols[group == g], tally.counts[group == g])
+        mine = Histogram.merged(symbols[group == g], tally.counts[group == g])
         alphabet = int(mine.symbols[-1] - mine.symbols[0]) + 1
         total += min(kt(mine.counts, alphabet), Adaptive(Range(0, 0)).bits(mine))
     return total
@@ -154,7 +159,7 @@ def _sharing(
     owner, symbols = split(tally)
     group = group_of(owner, code_of, contexts)
     codes = tuple(
-        shortest(_merge(symbols[group == g], tally.counts[group == g]), frozen=frozen)
+        shortest(Histogram.merged(symbols[group == g], tally.counts[group == g]), frozen=frozen)
         for g in range((int(code_of.max(initial=0)) + 1) * contexts)
     )
     header = CHOICE_BITS + told + sum(code.header for code in codes)

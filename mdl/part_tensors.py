@@ -68,12 +68,18 @@ class PartTensor:
             raise PartError(f"{self.name}: {self.values.shape[0]} slices, owners {tuple(self.owner.shape)}")
         if self.mask is not None and self.mask.shape != self.values.shape:
             raise PartError(f"{self.name}: mask {tuple(self.mask.shape)}, values {tuple(self.values.shape)}")
-        if self.values.is_floating_point() and not bool(torch.isfinite(self.values).all()):
+        if not self._finite():
             raise PartError(f"{self.name}: a part holds NaN or infinite numbers")
         if self.allowed is not None:
             self._check_allowed(self.allowed)
         if self.through is not None:
             self._check_through(self.through)
+
+    def _finite(self) -> bool:
+        """Whether all values are finite: NaN and infinity show in the extremes."""
+        if not (self.values.is_floating_point() and self.values.numel()):
+            return True
+        return all(bool(torch.isfinite(end)) for end in self.values.aminmax())
 
     def _check_through(self, through: Combination) -> None:
         plain = self.mask is None and self.allowed is None and not self.is_structure

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -61,12 +62,17 @@ class SentParts:
     Which way is taken depends on how many parts are sent; the choice is in each way's header.
     """
 
-    restored: Mapping[str, Tensor]
+    tensors: tuple[PartTensor, ...]
     ways: tuple[tuple[PartWay, ...], ...]
     header: float
     numbers: Ints
     precision: int
     grids: tuple[Grid, ...]
+
+    @cached_property
+    def restored(self) -> Mapping[str, Tensor]:
+        """What the receiver makes of the grids, by name."""
+        return {t.name: restored(t, grid) for t, grid in zip(self.tensors, self.grids, strict=True)}
 
     def total(self, usage: Ints) -> float:
         """Bits when the parts with positive usage are sent."""
@@ -112,7 +118,7 @@ def send_parts(parts: Parts, precision: int, thorough: bool = True) -> SentParts
         ways.append(tuple(told))
         np.add.at(numbers, tensor.owners, priced[0].numbers)
     return SentParts(
-        {t.name: restored(t, grid) for t, grid in zip(parts.tensors, grids, strict=True)},
+        parts.tensors,
         tuple(ways),
         float(elias_delta(precision)),
         numbers,

@@ -20,8 +20,7 @@ from .keyed import keyed
 from .lengths import signed_delta
 from .message import Code, DoesNotDecode, SiteExplanation, check_code
 from .part_tensors import Parts, PartTensor, one_part
-from .parts import SentParts, send_parts
-from .residual import on_grid
+from .parts import SentParts, restored, send_parts
 from .streams import shortest
 from .tally import Histogram, Usage
 from .target import CorrectionTally, ResidualTally, Target, residuals
@@ -79,7 +78,7 @@ class Channel:
             tensors.append(PartTensor("rows", even, torch.arange(self.parts), through=through))
         self.second = tensors[-1].second
         self.sent: SentParts = send_parts(Parts(self.parts, tuple(tensors)), knobs.precision, thorough)
-        self.bias = self.sent.restored["bias"][0]
+        self.bias = restored(tensors[0], self.sent.grids[0])[0]
         self.rows, self.scale = None, self.step
         if dictionary.rows is not None:
             grid = self.sent.grids[1]
@@ -114,8 +113,7 @@ class Channel:
         if self.octaves is not None:
             sized = torch.ldexp(sized, -self.octaves[code.part])
         value = quantise(sized, self.step)
-        rounded = Code(code.row, code.part, value, code.rows, code.parts)
-        return rounded.keep(value != 0)
+        return Code(code.row, code.part, value, code.rows, code.parts).keep(value != 0)
 
     def predict(self, code: Code) -> Tensor:
         """x̂ [rows, d] float64 from integers alone, the same on every machine."""
@@ -125,10 +123,6 @@ class Channel:
     def residual(self, x: Tensor, code: Code) -> Tensor:
         """What is left of x on the grid: integers [rows, d]."""
         return quantise(x, self.delta) - quantise(self.predict(code), self.delta)
-
-    def restore(self, code: Code, residual: Tensor) -> Tensor:
-        """The receiver: target integers [rows, d] from the message."""
-        return quantise(self.predict(code), self.delta) + residual
 
 
 def on_finest_step(code: Code, octaves: Tensor | None) -> Code:
@@ -153,10 +147,9 @@ def predict(
         total = _weighted_sum(code, rows, peak)
     else:
         total = torch.zeros(0, rows.shape[1], dtype=torch.float64, device=code.value.device)
-    if total.numel() and float(total.abs().max()) >= EXACT:
+    if total.numel() and max(map(abs, map(float, total.aminmax()))) >= EXACT:
         raise GridError("coefficients times dictionary exceed 2^53 steps: use a coarser delta")
-    predicted: Tensor = total * scale + bias
-    return predicted
+    return total.mul_(scale).add_(bias)
 
 
 def _held(precision: int) -> torch.dtype:
@@ -214,12 +207,9 @@ def tally_rows(
     predicted = channel.predict(code)
     if downstream is not None:
         return SiteTally(usage, values, target.compare(*downstream(predicted, where)))
-    wanted = quantise(x, channel.delta)
-    nearest, cell = on_grid(predicted, channel.delta)
-    residual = wanted - nearest
-    if not torch.equal(_receive_backwards(channel, code, residual), wanted):
+    if not torch.equal(_told_backwards(channel, code), predicted):
         raise DoesNotDecode(f"{channel.explanation.name}: the receiver restores something else")
-    return SiteTally(usage, values, residuals(residual, wanted, cell))
+    return SiteTally(usage, values, residuals(predicted, x, channel.delta))
 
 
 def usage_of(code: Code, together: Together | None = None) -> Usage:
@@ -230,12 +220,12 @@ def usage_of(code: Code, together: Together | None = None) -> Usage:
     return Usage(counts, code.rows, sizes, joint)
 
 
-def _receive_backwards(channel: Channel, code: Code, residual: Tensor) -> Tensor:
-    """Decode with the rows in reverse: the result must not depend on the company a row keeps."""
+def _told_backwards(channel: Channel, code: Code) -> Tensor:
+    """x̂ decoded with the rows in reverse: the result must not depend on the company a row keeps."""
     mirrored = Code(
         (code.rows - 1 - code.row).flip(0), code.part.flip(0), code.value.flip(0), code.rows, code.parts
     )
-    return channel.restore(mirrored, residual.flip(0)).flip(0)
+    return channel.predict(mirrored).flip(0)
 
 
 def chunks(rows: int, positions: int, blocks: int) -> Iterator[tuple[int, slice]]:

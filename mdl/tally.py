@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .joint import Joint
 
 Ints = NDArray[np.int64]
+DENSE = 2**12  # so short a range is always counted
 
 
 class Adds(Protocol):
@@ -48,9 +49,24 @@ class Histogram:
         if hasattr(integers, "unique"):  # a torch tensor: count where it lives, bring home the counts
             symbols, counts = integers.unique(return_counts=True)
             symbols, counts = symbols.cpu().numpy(), counts.cpu().numpy()
-        else:
-            symbols, counts = np.unique(np.asarray(integers), return_counts=True)
-        return cls(symbols.astype(np.int64), counts.astype(np.int64))
+            return cls(symbols.astype(np.int64), counts.astype(np.int64))
+        return cls.merged(np.asarray(integers).ravel())
+
+    @classmethod
+    def merged(cls, symbols: Ints, counts: Ints | None = None) -> Histogram:
+        """The tally of symbols in any order, each as often as ``counts`` says (once without it).
+
+        Counts where the range is short, and sorts where it is not.
+        """
+        if not symbols.size:
+            return cls()
+        low, high = int(symbols.min()), int(symbols.max())
+        if high - low < max(DENSE, 4 * symbols.size):
+            every = np.bincount(symbols - low, counts).astype(np.int64)
+            seen = every.nonzero()[0]
+            return cls(seen + low, every[seen])
+        unique, where = np.unique(symbols, return_inverse=True)
+        return cls(unique.astype(np.int64), np.bincount(where, counts).astype(np.int64))
 
     @property
     def total(self) -> int:
@@ -58,10 +74,8 @@ class Histogram:
         return int(self.counts.sum())
 
     def __add__(self, other: Histogram) -> Histogram:
-        symbols, where = np.unique(np.concatenate([self.symbols, other.symbols]), return_inverse=True)
-        counts = np.zeros(symbols.size, dtype=np.int64)
-        np.add.at(counts, where, np.concatenate([self.counts, other.counts]))
-        return Histogram(symbols, counts)
+        symbols = np.concatenate([self.symbols, other.symbols])
+        return Histogram.merged(symbols, np.concatenate([self.counts, other.counts]))
 
     def __eq__(self, other: object) -> bool:
         return (

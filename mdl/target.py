@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .grid import quantise
-from .keyed import Sharing, keyed, rough_bits
+from .grid import rounded
+from .keyed import Sharing, keyed, rough_bits, split
 from .law import Rate
 from .ledger import Line
 from .lengths import Floats, kt_bernoulli
-from .residual import CELLS, DISTANCES, folded, linear_residuals, on_grid, plain, shortest_residuals
+from .residual import CELLS, DISTANCES, folded, linear_residuals, nearest_cell, plain, shortest_residuals
 from .tally import Histogram
 
 
@@ -67,7 +67,6 @@ class ResidualTally:
     placed: Histogram
     width: int
     rows: int
-    square_error: int
     sums: tuple[int, ...]
     squares: int
 
@@ -77,10 +76,15 @@ class ResidualTally:
             self.placed + other.placed,
             self.width,
             self.rows + other.rows,
-            self.square_error + other.square_error,
             tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
             self.squares + other.squares,
         )
+
+    @cached_property
+    def square_error(self) -> int:
+        """Sum of squared residuals."""
+        symbols = split(self.placed)[1]
+        return sum(s * s * n for s, n in zip(symbols.tolist(), self.placed.counts.tolist(), strict=True))
 
     @property
     def fvu(self) -> float:
@@ -129,19 +133,19 @@ class GridTarget:
 
     def compare(self, predicted: Tensor, truth: Tensor) -> ResidualTally:
         """``predicted`` and ``truth`` [rows, d], real numbers."""
-        wanted = quantise(truth, self.delta).flatten(0, -2)
-        nearest, cell = (each.flatten(0, -2) for each in on_grid(predicted, self.delta))
-        return residuals(wanted - nearest, wanted, cell)
+        return residuals(predicted.flatten(0, -2), truth.flatten(0, -2), self.delta)
 
 
-def residuals(residual: Tensor, wanted: Tensor, cell: Tensor) -> ResidualTally:
-    """The tally of integer residuals of wanted integers, with the cells of the predictions; all [rows, d]."""
-    rows, width = residual.shape
-    keys = torch.arange(width, device=residual.device) * CELLS + cell
-    sums = [int(s) for s in wanted.sum(0).cpu()]
-    square = (residual.double() ** 2).sum(0).cpu(), (wanted.double() ** 2).sum(0).cpu()
-    error, power = (int(sum(map(int, s.tolist()))) for s in square)
-    return ResidualTally(keyed(keys.flatten(), residual.flatten()), width, rows, error, tuple(sums), power)
+def residuals(predicted: Tensor, truth: Tensor, step: float) -> ResidualTally:
+    """The tally of what predictions miss of the truth on its grid, by their cells; both [rows, d]."""
+    wanted = rounded(truth, step)
+    nearest, cell = nearest_cell(predicted, step)
+    rows, width = wanted.shape
+    keys = torch.arange(width, device=wanted.device) * CELLS + cell
+    placed = keyed(keys.flatten(), (wanted - nearest).long().flatten())
+    sums = tuple(map(int, wanted.sum(0).tolist()))
+    power = sum(map(int, wanted.square_().sum(0).tolist()))
+    return ResidualTally(placed, width, rows, sums, power)
 
 
 MICRO = 2**20  # KL is tallied in integers of 2⁻²⁰ bits, so that sums do not depend on order

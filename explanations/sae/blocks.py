@@ -13,14 +13,17 @@ from assay.mdl import Code
 from torch import Tensor
 
 ROWS, FEATURES = 1024, 4096
+WORD = 8  # Booleans in an int64
 DENSE, FEWEST = 2**23, 64  # entries of a dense code of whole rows, and at least so many rows
 
 
 def fired(x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor) -> Code:
     """The entries of x W_enc + b_enc [rows, d_sae] above ``least`` [d_sae]."""
     width = int(W_enc.shape[1])
+    room = min(ROWS, len(x)) * min(FEATURES, width)
+    pre, above = x.new_empty(room), torch.empty(-(-room // WORD) * WORD, dtype=torch.bool, device=x.device)
     blocks = [
-        _block(x, W_enc, b_enc, least, row, part)
+        _block(x, W_enc, b_enc, least, row, part, pre, above)
         for row in range(0, len(x), ROWS)
         for part in range(0, width, FEATURES)
     ]
@@ -30,12 +33,25 @@ def fired(x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor) -> Code:
 
 
 def _block(
-    x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor, row: int, part: int
+    x: Tensor, W_enc: Tensor, b_enc: Tensor, least: Tensor, row: int, part: int, pre: Tensor, above: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rows, parts = slice(row, row + ROWS), slice(part, part + FEATURES)
-    pre = torch.addmm(b_enc[parts], x[rows], W_enc[:, parts])
-    i, c = (pre > least[parts]).nonzero(as_tuple=True)
-    return i + row, c + part, pre[i, c]
+    """Rows, parts and values of what fires in one block; ``pre`` and ``above`` are memory to work in."""
+    rows, parts = x[row : row + ROWS], slice(part, part + FEATURES)
+    shape = len(rows), len(b_enc[parts])
+    size = shape[0] * shape[1]
+    pre = pre[:size]
+    torch.addmm(b_enc[parts], rows, W_enc[:, parts], out=pre.view(shape))
+    above[size:] = False
+    torch.gt(pre.view(shape), least[parts], out=above[:size].view(shape))
+    at = _places(above)
+    return at // shape[1] + row, at % shape[1] + part, pre[at]
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Where a Boolean vector holds; few entries do, so it is searched eight at a time."""
+    words = mask.view(torch.int64).nonzero()[:, 0]
+    word, bit = mask.view(-1, WORD)[words].nonzero(as_tuple=True)
+    return words[word] * WORD + bit
 
 
 def by_rows(code: Callable[[Tensor], Code], x: Tensor, width: int) -> Code:
