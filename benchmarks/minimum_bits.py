@@ -31,7 +31,7 @@ from assay.mdl import CategoricalTarget, GridTarget, Law, MechanismProblem, scor
 from assay.models import Network, zoo
 
 SIZES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
-PRECISIONS = (2, 3, 4, 5, 6, 8, 10)
+PRECISIONS = range(2, 13)
 TRACKED = 4  # bits per number
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .storage import UnreadableFile, read_safetensors
 
-__all__ = ["ARRAY_SUFFIXES", "read_arrays"]
+__all__ = ["ARRAY_SUFFIXES", "read_arrays", "read_numpy"]
 
 
 def read_arrays(path: Path) -> dict[str, Tensor]:
@@ -30,13 +30,20 @@ def read_arrays(path: Path) -> dict[str, Tensor]:
     return reader(path)
 
 
-def _read_numpy(path: Path) -> dict[str, Tensor]:
+def read_numpy(path: Path) -> dict[str, Tensor]:
+    """The arrays of an .npz file by name; that of an .npy file is "inputs".  Raises `UnreadableFile`."""
+    if not path.is_file():
+        raise UnreadableFile(path, "there is no such file")
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"inputs": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UnreadableFile(path, f"not a whole NumPy file of plain numbers ({error})") from error
-    return {name: _tensor(path, name, array) for name, array in _named(arrays).items()}
+    return {name: _tensor(path, name, array) for name, array in arrays.items()}
+
+
+def _read_numpy(path: Path) -> dict[str, Tensor]:
+    return _named(read_numpy(path))
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -85,7 +92,9 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": next(iter(arrays.values()))} if len(arrays) == 1 else arrays
 
 
-def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+def _tensor(path: Path, name: str, array: np.ndarray | bytes) -> Tensor:
+    if isinstance(array, bytes):  # a member of the archive that is no array
+        raise UnreadableFile(path, f"{name!r} in it is no array of numbers")
     try:
         return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
     except TypeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arrays import read_numpy
 from .storage import UnreadableFile, read_safetensors
 
-__all__ = ["PICKLE_SUFFIXES", "read_settings", "read_state_dict", "settings_beside"]
+__all__ = [
+    "PICKLE_SUFFIXES",
+    "read_by_name",
+    "read_settings",
+    "read_state_dict",
+    "read_torch",
+    "settings_beside",
+]
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -28,19 +37,46 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     A state dict inside a training checkpoint is found under the usual keys.  Raises `UnreadableFile`.
     """
+    if _is_safetensors(path):
+        return _unprefixed(read_safetensors(path)[0])
+    return _unprefixed(_unwrapped(path, read_torch(path)))
+
+
+def read_by_name(path: Path) -> dict[str, Any]:
+    """What a torch archive, a safetensors or an .npz file holds by name: tensors, and what else torch keeps.
+
+    Raises `UnreadableFile`.
+    """
+    if path.suffix == ".npz":
+        return dict(read_numpy(path))
+    if _is_safetensors(path):
+        return dict(read_safetensors(path)[0])
+    content = read_torch(path)
+    if not isinstance(content, Mapping):
+        raise UnreadableFile(path, f"holds a {type(content).__name__}, expected tensors by name")
+    return {str(name): value for name, value in content.items()}
+
+
+def read_torch(path: Path) -> Any:
+    """What torch can read of a file without running code from it.  Raises `UnreadableFile`."""
     if not path.is_file():
         raise UnreadableFile(path, "there is no such file")
-    with path.open("rb") as file:
-        head = file.read(_SAFETENSORS_HEAD + 1)
-    if head[_SAFETENSORS_HEAD:] == b"{" or path.suffix == ".safetensors":
-        return _unprefixed(read_safetensors(path)[0])
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about other pickle protocols than its own
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler met in a file that is not whole
         raise UnreadableFile(
             path, f"not a whole torch file of tensors alone, and code is never run ({_first_line(error)})"
         ) from error
-    return _unprefixed(_unwrapped(path, content))
+
+
+def _is_safetensors(path: Path) -> bool:
+    if not path.is_file():
+        raise UnreadableFile(path, "there is no such file")
+    with path.open("rb") as file:
+        head = file.read(_SAFETENSORS_HEAD + 1)
+    return head[_SAFETENSORS_HEAD:] == b"{" or path.suffix == ".safetensors"
 
 
 def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:

@@ -9,16 +9,14 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from assay.explanations.errors import ExplanationError
 from assay.models import Network
+from assay.models.state_dicts import read_torch
 
 from . import acdc, autocircuit, eap, edge_pruning
 from .told import CircuitFile
@@ -47,13 +45,16 @@ def read_circuits(path: Path, network: Network) -> list[CircuitFile]:
 
 
 def read_circuit(path: Path, network: Network) -> CircuitFile:
-    """What one file says; raises :class:`ExplanationError` for what is no circuit of this graph."""
+    """What one file says; raises :class:`ExplanationError` for what is no circuit of this graph.
+
+    Torch content that is not whole, or would run code, raises ``UnreadableFile``.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ExplanationError(f"{path}: cannot be read: {error.strerror}") from error
     if content[:2] == b"PK" or content[:1] == b"\x80":
-        return _told(path, network, _tensors(path), {_is_eap: eap.read, _is_scores: autocircuit.read})
+        return _told(path, network, read_torch(path), {_is_eap: eap.read, _is_scores: autocircuit.read})
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -90,16 +91,6 @@ def _is_scores(content: Any) -> bool:
 
 def _is_pairs(content: Any) -> bool:
     return isinstance(content, list)
-
-
-def _tensors(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about other pickle protocols than its own
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ExplanationError(f"{path}: not a torch file of plain tensors: {reason[:200]}") from error
 
 
 def _json(path: Path, text: str) -> Any:

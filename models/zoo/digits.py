@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from functools import cache
 
 import torch
@@ -13,7 +12,7 @@ from assay.models.perceptron import perceptron
 from torch import Tensor
 from torch.nn import functional as F
 
-from .entry import Entry
+from .entry import Entry, classified
 from .training import AdamW, Progress, minimise
 
 WIDTHS = (64, 32, 10)
@@ -57,22 +56,13 @@ def data(n: int, seed: int) -> Dataset:
     return Dataset("digits", images[chosen], digits[chosen], "sample", scope)
 
 
-def measure(network: Network, dataset: Dataset) -> dict[str, float]:
-    """Accuracy, and cross-entropy in bits."""
-    assert dataset.labels is not None
-    logits = network(dataset.inputs).cpu()
-    right = (logits.argmax(-1) == dataset.labels).double().mean()
-    bits = F.cross_entropy(logits, dataset.labels) / math.log(2)
-    return {"accuracy": float(right), "cross_entropy_bits": float(bits)}
-
-
 ENTRIES = (
     Entry(
         name="digits",
         about="MLP with 32 ReLU neurons on scikit-learn's 8 × 8 digits",
         train=train,
         data=data,
-        measure=measure,
+        measure=classified,
         recipe={**dataclasses.asdict(RECIPE), "batch": BATCH, "widths": WIDTHS, "loss": "cross-entropy"},
         card_data=HELD_OUT,
     ),

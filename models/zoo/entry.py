@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from assay.models.dataset import Dataset
 from assay.models.network import Network
+from torch.nn import functional as F
 
 from .training import Progress
 
-__all__ = ["Entry"]
+__all__ = ["Entry", "classified"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,12 @@ class Entry:
     recipe: dict[str, Any]
     seed: int = 0
     card_data: int = 65_536
+
+
+def classified(network: Network, dataset: Dataset) -> dict[str, float]:
+    """How well labels are told: accuracy, and cross-entropy in bits."""
+    assert dataset.labels is not None
+    logits = network(dataset.inputs).cpu()
+    right = (logits.argmax(-1) == dataset.labels).double().mean()
+    bits = F.cross_entropy(logits, dataset.labels) / math.log(2)
+    return {"accuracy": float(right), "cross_entropy_bits": float(bits)}

@@ -16,7 +16,7 @@ from assay.models.transformer import Transformer, TransformerConfig
 from torch import Tensor
 from torch.nn import functional as F
 
-from .entry import Entry
+from .entry import Entry, classified
 from .training import AdamW, Progress, minimise
 
 RECIPE = AdamW(steps=3000, lr=1e-3, weight_decay=0.01)
@@ -61,22 +61,13 @@ def data(n: int, seed: int, k: int = 4, v: int = 64) -> Dataset:
     return Dataset(f"max-of-{k}", tokens, tokens.amax(1), "sequence", scope)
 
 
-def measure(network: Network, dataset: Dataset) -> dict[str, float]:
-    """Accuracy, and cross-entropy in bits."""
-    assert dataset.labels is not None
-    logits = network(dataset.inputs).cpu()
-    right = (logits.argmax(-1) == dataset.labels).double().mean()
-    bits = F.cross_entropy(logits, dataset.labels) / math.log(2)
-    return {"accuracy": float(right), "cross_entropy_bits": float(bits)}
-
-
 ENTRIES = (
     Entry(
         name="max-of-4",
         about="one-layer attention-only transformer for the largest of 4 tokens out of 64",
         train=train,
         data=data,
-        measure=measure,
+        measure=classified,
         recipe={
             **dataclasses.asdict(RECIPE),
             "batch": BATCH,

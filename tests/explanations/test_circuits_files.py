@@ -12,6 +12,7 @@ from assay.explanations import Question, Subject, build, gather, weigh
 from assay.explanations.circuits import Cut, Graph, cut, read_circuit, read_circuits, size
 from assay.explanations.errors import ExplanationError
 from assay.models import Network, Transformer, TransformerConfig
+from assay.models.storage import UnreadableFile
 
 L, H, D = 2, 3, 12
 
@@ -316,7 +317,7 @@ def test_files_that_do_not_fit(net, tmp_path, name):
         (b"\xff\xfe\x00", "neither torch content nor text"),
         (b"{", "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b"PK\x03\x04broken", "not a torch file of plain tensors"),
+        (b"PK\x03\x04broken", "not a whole torch file of tensors alone"),
         (b"digraph { a [label=b]; }", "has no edges"),
         (b'digraph { "<a9.1>" -> "<m1>" }', "unknown edges 'a9.h1 -> m1'"),
         (b'digraph { x -> "unclosed }', "line 1: "),
@@ -327,7 +328,7 @@ def test_files_that_do_not_fit(net, tmp_path, name):
 )
 def test_content_that_is_no_circuit(net, tmp_path, content, error):
     (tmp_path / "c").write_bytes(content)
-    with pytest.raises(ExplanationError, match=error):
+    with pytest.raises(ValueError, match=error):
         read_circuit(tmp_path / "c", net)
 
 
@@ -338,7 +339,7 @@ def test_code_in_a_file_is_never_run(net, tmp_path, capsys, zipped):
         torch.save({"cfg": Evil()}, path)
     else:
         path.write_bytes(pickle.dumps({"cfg": Evil()}))
-    with pytest.raises(ExplanationError, match="not a torch file of plain tensors"):
+    with pytest.raises(UnreadableFile, match="not a whole torch file of tensors alone"):
         read_circuit(path, net)
     assert "code ran" not in capsys.readouterr().out
 

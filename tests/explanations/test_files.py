@@ -86,9 +86,9 @@ def test_weights_that_do_not_fit_are_refused(folder, changed, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("", r"cfg\.json: not JSON"),
-        ("{", r"cfg\.json: not JSON"),
-        ("[]", r"cfg\.json: expected an object, got list"),
+        ("", r"cfg\.json: not whole JSON"),
+        ("{", r"cfg\.json: not whole JSON"),
+        ("[]", r"cfg\.json: holds a list"),
         ('{"architecture": "gated"}', r"missing \['b_gate', 'b_mag', 'r_mag'\], surplus \['b_enc', 'thresh"),
         ('{"architecture": "temporal"}', "architecture 'temporal' is not among"),
         ('{"architecture": "jumprelu", "d_sae": 31}', r"W_enc has shape \(12, 30\), expected \(12, 31\)"),
@@ -100,7 +100,7 @@ def test_weights_that_do_not_fit_are_refused(folder, changed, message):
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(folder, config, message):
     (folder / "cfg.json").write_text(config)
-    with pytest.raises(ExplanationError, match=message):
+    with pytest.raises(ValueError, match=message):
         load_saelens(folder)
 
 
@@ -115,7 +115,7 @@ def test_truncated_and_missing_weights_are_refused(folder):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ExplanationError, match=r"nowhere.*no such file"):
+    with pytest.raises(UnreadableFile, match="there is no such file"):
         load_saelens(tmp_path / "nowhere")
 
 

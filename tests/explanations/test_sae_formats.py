@@ -332,18 +332,18 @@ class Harm:
 
 def test_no_file_runs_code(tmp_path):
     torch.save({"pre_bias": Harm()}, tmp_path / "a.pt")
-    with pytest.raises(UnreadableFile, match="reads without code"):
+    with pytest.raises(UnreadableFile, match="code is never run"):
         load_any(tmp_path / "a.pt")
     np.savez(tmp_path / "params.npz", w_enc=np.array([Harm()], dtype=object))
-    with pytest.raises(UnreadableFile, match="plain arrays"):
+    with pytest.raises(UnreadableFile, match="plain numbers"):
         load_any(tmp_path / "params.npz")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.pt", b"", "reads without code"),
-        ("a.npz", b"PK", "not a whole .npz file"),
+        ("a.pt", b"", "code is never run"),
+        ("a.npz", b"PK", "not a whole NumPy file"),
         ("a.safetensors", b"123", "not a whole safetensors file"),
         ("a.bin", b"", r"a \.bin file, expected \.pt"),
     ],

@@ -6,6 +6,7 @@ import pytest
 import torch
 from assay.models import InputError, collect, load, load_dataset, zoo
 from assay.models.zoo import boolean, byte_lm, comparator, max_of_k
+from assay.models.zoo.entry import classified
 
 SMALL = [name for name in zoo.names() if name != "byte-lm"]
 N = {"digits": 360, "resid-mlp": 16384}
@@ -220,4 +221,4 @@ def test_max_of_k_trains_for_other_sizes(monkeypatch):
     monkeypatch.setattr(max_of_k, "RECIPE", replace(max_of_k.RECIPE, steps=300))
     network = max_of_k.train(1, k=3, v=10)
     assert network.name == "max-of-3"
-    assert max_of_k.measure(network, max_of_k.data(2000, 0, k=3, v=10))["accuracy"] > 0.6
+    assert classified(network, max_of_k.data(2000, 0, k=3, v=10))["accuracy"] > 0.6

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from assay.explanations.errors import ExplanationError
 from assay.explanations.sae.transcoders import Transcoder
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name, read_settings
 from torch import Tensor
 
-from .reading import Shape, State, read_tensors, text_of
+from .reading import Shape, State, text_of
 
 SKIP = "affine_skip_connection"
 ENCODERS, LAYERS = r"W_enc_(\d+)\.safetensors", r"params_layer_(\d+)\.safetensors"
@@ -41,32 +41,21 @@ def read_cross_layer(folder: Path) -> tuple[Transcoder, ...]:
         raise ExplanationError(
             f"{folder}: layers {layers} found, expected 0 to {len(layers) - 1} without a gap"
         )
-    config = _config(folder / "config.yaml")
+    beside = folder / "config.yaml"
+    config = read_settings(beside) if beside.is_file() else {}
     one = _circuit_tracer if (folder / "W_enc_0.safetensors").is_file() else _gemma_scope
     return tuple(one(folder, layer, len(layers), config) for layer in layers)
 
 
-def _config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ExplanationError(f"{path}: not YAML ({error})") from error
-    if not isinstance(config, dict):
-        raise ExplanationError(f"{path}: expected a mapping, got {type(config).__name__}")
-    return config
-
-
 def _circuit_tracer(folder: Path, layer: int, layers: int, config: dict[str, Any]) -> Transcoder:
     reading = folder / f"W_enc_{layer}.safetensors"
-    state = State(reading, read_tensors(reading), sizes={"later": layers - layer})
+    state = State(reading, read_by_name(reading), sizes={"later": layers - layer})
     keys: dict[str, Shape] = {"W_enc": ("d_sae", "d_in"), "b_enc": ("d_sae",), "b_dec": ("d_out",)}
     if f"threshold_{layer}" in state.found:
         keys["threshold"] = ("d_sae",)
     read = state.take({f"{name}_{layer}": shape for name, shape in keys.items()})
     writing = State(folder / f"W_dec_{layer}.safetensors", {}, sizes=state.sizes)
-    writing.found = read_tensors(writing.path)
+    writing.found = read_by_name(writing.path)
     W_dec = writing.take({f"W_dec_{layer}": ("d_sae", "later", "d_out")})[f"W_dec_{layer}"]
     site = text_of(config, "feature_input_hook") or "hook_resid_mid"
     target = text_of(config, "feature_output_hook") or "hook_mlp_out"
@@ -79,7 +68,7 @@ def _circuit_tracer(folder: Path, layer: int, layers: int, config: dict[str, Any
 
 def _gemma_scope(folder: Path, layer: int, layers: int, config: dict[str, Any]) -> Transcoder:
     path = folder / f"params_layer_{layer}.safetensors"
-    state = State(path, read_tensors(path), sizes={"layers": layers})
+    state = State(path, read_by_name(path), sizes={"layers": layers})
     keys: dict[str, Shape] = {
         "w_enc": ("d_in", "d_sae"), "w_dec": ("d_sae", "layers", "d_out"), "b_enc": ("d_sae",),
         "b_dec": ("d_out",), "threshold": ("d_sae",),

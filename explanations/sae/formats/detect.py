@@ -9,12 +9,12 @@ from assay.explanations.errors import ExplanationError
 from assay.explanations.sae.stored import is_ours, load_stored
 from assay.explanations.sae.transcoders import Transcoder
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name
 
 from .cross_layer import layers_in, read_cross_layer
 from .dictionary_learning import read_dictionary_learning
 from .gemma_scope import read_gemma_scope
 from .openai import read_openai
-from .reading import read_tensors
 from .saelens import read_saelens
 from .sparsify import read_sparsify
 
@@ -83,5 +83,5 @@ def _load_file(path: Path) -> Loaded:
         return load_stored(path)
     if path.suffix in (".npz", ".safetensors"):
         return read_gemma_scope(path)
-    keys = read_tensors(path).keys()
+    keys = read_by_name(path).keys()
     return read_openai(path) if {"pre_bias", "latent_bias"} & keys else read_dictionary_learning(path)

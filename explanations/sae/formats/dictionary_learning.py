@@ -13,9 +13,10 @@ import torch
 from assay.explanations.sae.folding import gated
 from assay.explanations.sae.router import Router
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name, read_settings
 from torch import Tensor
 
-from .reading import Shape, State, read_config, read_tensors, sizes_of, text_of
+from .reading import Shape, State, sizes_of, text_of
 
 LINEAR: dict[str, Shape] = {"encoder.weight": ("d_sae", "d_in"), "decoder.weight": ("d_in", "d_sae")}
 BIASED: dict[str, Shape] = {**LINEAR, "encoder.bias": ("d_sae",)}
@@ -48,9 +49,9 @@ def read_dictionary_learning(path: Path) -> SAE:
     """Read ``ae.pt`` (the file, or the folder that holds it) with the ``config.json`` beside it."""
     path = path / "ae.pt" if path.is_dir() else path
     beside = path.parent / "config.json"
-    config = read_config(beside) if beside.is_file() else {}
+    config = read_settings(beside) if beside.is_file() else {}
     trainer = config.get("trainer", config)
-    found = read_tensors(path)
+    found = read_by_name(path)
     state = State(path, found, trainer if isinstance(trainer, dict) else {})
     if not isinstance(trainer, dict):
         state.wrong.append(f"config.json: trainer is {trainer!r}, expected an object")

@@ -13,9 +13,10 @@ from typing import Any
 
 from assay.explanations.sae.transcoders import Transcoder
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name, read_settings
 from torch import Tensor
 
-from .reading import Shape, State, read_config, read_tensors, sizes_of
+from .reading import Shape, State, sizes_of
 
 SKIP = "affine_skip_connection"
 KEYS: dict[str, Shape] = {
@@ -29,8 +30,8 @@ def read_gemma_scope(path: Path) -> SAE | Transcoder:
     if path.is_dir():
         path = path / ("params.npz" if (path / "params.npz").is_file() else "params.safetensors")
     beside = path.parent / "config.json"
-    config = read_config(beside) if beside.is_file() else {}
-    found = {_named(name): value for name, value in read_tensors(path).items()}
+    config = read_settings(beside) if beside.is_file() else {}
+    found = {_named(name): value for name, value in read_by_name(path).items()}
     factor = found.pop("scaling_factor", None)
     state = State(path, found, config, sizes_of(config, d_in="d_in", d_sae="d_sae"))
     state.choose("architecture", ("jump_relu", "jumprelu"), "jump_relu")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name
 
-from .reading import Shape, State, read_tensors
+from .reading import Shape, State
 
 KEYS: dict[str, Shape] = {
     "pre_bias": ("d_in",), "latent_bias": ("d_sae",), "encoder.weight": ("d_sae", "d_in")
@@ -25,7 +26,7 @@ STATISTICS: dict[str, Shape] = {
 
 def read_openai(path: Path) -> SAE:
     """Read the dict that ``Autoencoder.state_dict`` gives; ``activation`` is ReLU or TopK."""
-    state = State(path, read_tensors(path))
+    state = State(path, read_by_name(path))
     activation = state.found.pop("activation", "ReLU")
     options: Any = state.found.pop("activation_state_dict", None) or {}
     for name in [name for name in state.found if name.startswith("activation.")]:

@@ -1,66 +1,18 @@
-"""Reading what other tools wrote: no code from a file is run, and all that is wrong is said at once."""
+"""Checking what other tools wrote: all that is wrong with a file is said at once."""
 
 from __future__ import annotations
 
-import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from assay.explanations.errors import ExplanationError
-from assay.models.storage import UnreadableFile, read_safetensors
 from torch import Tensor
 
 Shape = tuple[str, ...]
 """The axes of a tensor by name: axes of one name are equally long."""
-
-
-def read_config(path: Path, what: str = "a SAELens folder") -> dict[str, Any]:
-    """A JSON object.  Raises :class:`ExplanationError` that says what should hold it."""
-    if not path.is_file():
-        raise ExplanationError(f"{path}: no such file; {what} holds {path.name}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ExplanationError(f"{path}: not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ExplanationError(f"{path}: expected an object, got {type(config).__name__}")
-    return config
-
-
-def read_tensors(path: Path) -> dict[str, Any]:
-    """What a ``.safetensors``, ``.npz`` or ``.pt`` file holds by name, on the CPU."""
-    if not path.is_file():
-        raise UnreadableFile(path, "there is no such file")
-    if path.suffix == ".safetensors":
-        return dict(read_safetensors(path)[0])
-    return _read_npz(path) if path.suffix == ".npz" else _read_pt(path)
-
-
-def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
-    except (ValueError, TypeError, OSError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableFile(path, f"not a whole .npz file of plain arrays ({error})") from error
-
-
-def _read_pt(path: Path) -> dict[str, Any]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        first = (str(error).splitlines() or ["empty"])[0]
-        raise UnreadableFile(
-            path, f"not a file of tensors that torch reads without code ({first})"
-        ) from error
-    if not isinstance(found, dict):
-        raise UnreadableFile(path, f"holds a {type(found).__name__}, expected tensors by name")
-    return {str(name): value for name, value in found.items()}
 
 
 @dataclass

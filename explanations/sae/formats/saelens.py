@@ -21,9 +21,10 @@ from assay.explanations.sae.normalising import Normalisation
 from assay.explanations.sae.pursuit import Pursuit
 from assay.explanations.sae.transcoders import Transcoder
 from assay.explanations.sae.weights import SAE, TENSORS
+from assay.models.state_dicts import read_by_name, read_settings
 from torch import Tensor
 
-from .reading import Shape, State, read_config, read_tensors, sizes_of, text_of
+from .reading import Shape, State, sizes_of, text_of
 
 LAYOUT = "6.54.0"  # the release whose folders are written here
 ENCODER: dict[str, Shape] = {"W_enc": ("d_in", "d_sae"), "W_dec": ("d_sae", "d_in"), "b_enc": ("d_sae",)}
@@ -71,10 +72,10 @@ def load_saelens(folder: Path | str) -> SAE:
 
 def read_saelens(folder: Path) -> SAE | Transcoder:
     """Read an SAE or a transcoder from a SAELens folder."""
-    config = modern(read_config(folder / "cfg.json"))
+    config = modern(read_settings(folder / "cfg.json"))
     path = folder / "sae_weights.safetensors"
     sizes = sizes_of(config, d_in="d_in", d_sae="d_sae", d_out="d_out")
-    state = State(path, read_tensors(path), config, sizes)
+    state = State(path, read_by_name(path), config, sizes)
     architecture = state.choose("architecture", tuple(KEYS), "standard")
     normalise = state.choose("normalize_activations", tuple(NORMALISATIONS), "none")
     state.choose("reshape_activations", ("none", "hook_z"), "none")
@@ -130,7 +131,7 @@ def _sparsity(folder: Path, state: State) -> dict[str, object]:
     path = folder / "sparsity.safetensors"
     if not path.is_file():
         return {}
-    told = State(path, read_tensors(path), sizes={"d_sae": state.sizes["d_sae"]})
+    told = State(path, read_by_name(path), sizes={"d_sae": state.sizes["d_sae"]})
     fired = told.take({"sparsity": ("d_sae",)})["sparsity"]
     return {"l0_in_training": round(float((10.0 ** fired.double()).sum()), 3)}
 

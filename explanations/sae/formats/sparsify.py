@@ -13,8 +13,9 @@ from typing import Any
 
 from assay.explanations.sae.transcoders import Transcoder
 from assay.explanations.sae.weights import SAE
+from assay.models.state_dicts import read_by_name, read_settings
 
-from .reading import Shape, State, read_config, read_tensors, sizes_of
+from .reading import Shape, State, sizes_of
 
 KEYS: dict[str, Shape] = {
     "encoder.weight": ("d_sae", "d_in"), "encoder.bias": ("d_sae",),
@@ -24,9 +25,9 @@ KEYS: dict[str, Shape] = {
 
 def read_sparsify(folder: Path) -> SAE | Transcoder:
     """Read an SAE or a transcoder from the folder of its hook point."""
-    config = read_config(folder / "cfg.json")
+    config = read_settings(folder / "cfg.json")
     path = folder / "sae.safetensors"
-    state = State(path, read_tensors(path), config, sizes_of(config, d_in="d_in"))
+    state = State(path, read_by_name(path), config, sizes_of(config, d_in="d_in"))
     state.sizes |= _latents(config)
     activation = state.choose("activation", ("topk", "groupmax"), "topk")
     k = state.count("k", config.get("k"))
