@@ -67,6 +67,11 @@ def witness_evidence(inputs: Mapping[str, Fraction]) -> dict[str, str]:
     return {name: str(value) for name, value in inputs.items()}
 
 
+def witness_inputs(evidence: Any) -> dict[str, Fraction]:
+    """The witness that a certificate holds."""
+    return {str(name): Fraction(value) for name, value in evidence.items()}
+
+
 def file_name(claim: Claim, seal: str) -> str:
     """Name of a certificate's file: the claim's name and the head of its seal."""
     slug = re.sub(r"[^a-z0-9]+", "-", claim.name.lower()).strip("-")[:60] or "claim"

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
-ARITHMETIC = frozenset({"+", "*", "/", "neg", "**"})
+ARITHMETIC = frozenset({"+", "*", "/", "%", "neg", "**"})
 COMPARISONS = frozenset({"<", "<=", "==", "!=", ">", ">="})
 CONNECTIVES = frozenset({"and", "or", "not", "=>"})
-FUNCTIONS = frozenset({"abs", "min", "max", "sum", "argmax"})
+FUNCTIONS = frozenset({"abs", "min", "max", "second_max", "sum", "argmax"})
+
+MAX_WRITTEN = 200_000
+"""Operations that a statement may have when it is written out; see `written_size`."""
+_STATEMENTS = COMPARISONS | CONNECTIVES
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Expr:
 
     `op` is a member of ARITHMETIC, COMPARISONS, CONNECTIVES or FUNCTIONS, or one of "number" (`value`),
     "name" (`name`), "index" (`args[0]` at the integer `value`), "call" (the network `name` on `args`).
-    "+", "*", "and", "or" take two or more arguments; "**" has its exponent in `value`.
+    "+", "*", "and", "or" take two or more arguments; "**" has its exponent in `value`; "%" is gone once the
+    ranges are known (`remainders`).
     """
 
     op: str
@@ -146,6 +151,16 @@ def canonical(expr: Expr) -> str:
 def _added(expr: Expr) -> str:
     less = expr.op == "*" and expr.args[0] == Expr("number", value=Fraction(-1))
     return f" - {canonical(expr.args[1])}" if less else f" + {canonical(expr)}"
+
+
+def written_size(expr: Expr) -> int:
+    """How many operations are left when `abs`, `second_max` and "exactly when" are written out, about.
+
+    Each of them writes its arguments twice, so that nesting doubles.
+    """
+    total = 1 + sum(map(written_size, expr.args))
+    twice = expr.op in ("abs", "second_max") or (expr.op in ("==", "!=") and expr.args[0].op in _STATEMENTS)
+    return 2 * total if twice else total
 
 
 def unfolded(expr: Expr) -> Expr:

@@ -15,12 +15,15 @@ class Fault:
         line: line in the file, from 1; None where no file is involved.
         column: column in that line, from 1.
         where: name of the file or of the claim.
+        key: where in the table of a claim it stands, such as `("for", "x1")`; `column` then counts the
+            characters of that value.
     """
 
     message: str
     line: int | None = None
     column: int | None = None
     where: str = ""
+    key: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
         place = self.where

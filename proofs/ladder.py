@@ -1,8 +1,4 @@
-"""Judge claims: the ladder of stages, and the outcome with its lengths.
-
-Nothing is called proved before `check.py`, in another process, has accepted the certificate; the exceptions
-are named in the verdict (`Proved.trusted`).
-"""
+"""Judge claims: the ladder of stages, and the outcome with its lengths."""
 
 from __future__ import annotations
 
@@ -10,58 +6,56 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from assay.models import Network
-from torch import Tensor
 
-from . import certificates, claim_files, lemmas
+from . import claim_files, lemmas, plans, rungs
+from .budgets import OutOfMemory, OutOfTime, limited
 from .claims import Claim
-from .faults import InputError
-from .lowering import Graph
+from .faults import Fault, InputError
 from .networks import ClaimNetworks, scope_mass
 from .obligations import Obligation, bind
-from .replay import exact_answers, torch_answers
-from .search import Deadline, Search, confirmed
-from .stages import enumeration, falsify, smt, split
-from .tree import Tree
-from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
+from .remembered import candidates
+from .search import Deadline
+from .stages import enumeration
+from .tasks import Task
+from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict
 
 Progress = Callable[[str, str], None]
 """Called with the claim's name and a line about what is being done."""
 
+Source = str | Path | claim_files.ClaimFile | Iterable[Claim]
+
 MEMORY = 4 << 30
-ENUMERABLE = 1 << 25
-_SPLIT_SHARE = 0.7
+_GRACE = 1.25
+"""By how much the hard limit of time lies above the budget, which stages keep themselves; and 1 s more."""
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One claim with everything that its verification needs."""
+class _Terms:
+    """How claims are verified; see `verify`."""
 
-    claim: Claim
-    networks: Mapping[str, Network]
-    runs: Mapping[str, Callable[[Tensor], Tensor]]
-    graphs: Mapping[str, Graph] | None
-    unsupported: str
-    deadline: Deadline
+    budget_s: float
     memory: int
     seed: int
     folder: Path
     keep: bool
-    report: Callable[[str], None]
-    device: str = "cpu"
+    recall: bool
+    progress: Progress | None
+    device: str
 
 
 def verify(
-    path_or_claims: str | Path | claim_files.ClaimFile | Iterable[Claim],
+    path_or_claims: Source,
     *,
     budget_s: float = 60.0,
     memory: int = MEMORY,
     seed: int = 0,
     certificates: Path | None = None,
+    recall: bool = True,
     progress: Progress | None = None,
     base: Path | None = None,
     networks: Mapping[str, Network] | None = None,
@@ -72,9 +66,11 @@ def verify(
     Args:
         path_or_claims: a path to a TOML file, what `claim_files.read` gives, or claims.
         budget_s: wall seconds per claim.
-        memory: bytes that the search may use for its batches, and a hard limit for child processes.
+        memory: bytes beyond what is held that a claim may take, here and in each child process.
         seed: of the search for counterexamples.
         certificates: folder to write certificates and weights to; None keeps nothing.
+        recall: whether a certificate in that folder, of the same claim and weights, is checked again instead
+            of being searched for again.
         progress: called with the claim's name and what is being done.
         base: folder that model paths are relative to; by default the file's own.
         networks: networks by the name they have in the claims, instead of loading `models`.
@@ -83,35 +79,56 @@ def verify(
     Raises:
         InputError: claims that cannot be read or do not fit their networks, with all faults at once.
     """
-    source = path_or_claims
-    file = claim_files.read(source) if isinstance(source, str | Path) else source
-    data, place = None, base
-    if isinstance(file, claim_files.ClaimFile):
-        data, place, todo = file.data, base or file.base, list(file.claims)
-    else:
-        todo = list(file)
-    loaded = ClaimNetworks(place, dict(networks or {}))
-    faults = [fault for claim in todo for fault in loaded.faults(claim)]
-    if faults:
-        raise InputError(faults)
+    todo, loaded, data = _loaded(path_or_claims, base, networks)
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch, _one_thread():
         folder = certificates or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        return [
-            _outcome(
-                claim,
-                loaded,
-                data,
-                budget_s,
-                memory,
-                seed,
-                folder,
-                certificates is not None,
-                progress,
-                device,
-            )
-            for claim in todo
-        ]
+        keep = certificates is not None
+        terms = _Terms(budget_s, memory, seed, folder, keep, keep and recall, progress, device)
+        return [_outcome(claim, loaded, data, terms) for claim in todo]
+
+
+def plan(
+    path_or_claims: Source,
+    *,
+    budget_s: float = 60.0,
+    certificates: Path | None = None,
+    recall: bool = True,
+    base: Path | None = None,
+    networks: Mapping[str, Network] | None = None,
+) -> list[plans.Plan]:
+    """The stages that `verify` would try on each claim, in order; nothing is run.
+
+    Raises:
+        InputError: as for `verify`.
+    """
+    todo, loaded, _ = _loaded(path_or_claims, base, networks)
+    folder = certificates if certificates and certificates.is_dir() else None
+    with _one_thread():
+        made = []
+        for claim in todo:
+            terms = _Terms(budget_s, MEMORY, 0, folder or Path(), False, recall and bool(folder), None, "cpu")
+            task = _task(claim, loaded, terms, lambda line: None, lambda line: None)
+            obligation = bind(claim, task.graphs) if task.graphs is not None else None
+            made.append(_plan(task, obligation))
+        return made
+
+
+def _loaded(
+    source: Source, base: Path | None, networks: Mapping[str, Network] | None
+) -> tuple[list[Claim], ClaimNetworks, str | None]:
+    file = claim_files.read(source) if isinstance(source, str | Path) else source
+    whole = isinstance(file, claim_files.ClaimFile)
+    todo = list(file.claims if isinstance(file, claim_files.ClaimFile) else file)
+    place = base or (file.base if isinstance(file, claim_files.ClaimFile) else None)
+    loaded = ClaimNetworks(place, dict(networks or {}))
+    faults: list[Fault] = []
+    for claim in todo:
+        found = loaded.faults(claim)
+        faults += file.located(claim, found) if isinstance(file, claim_files.ClaimFile) else found
+    if faults:
+        raise InputError(dict.fromkeys(faults) if whole else faults)
+    return todo, loaded, file.data if isinstance(file, claim_files.ClaimFile) else None
 
 
 @contextmanager
@@ -125,62 +142,153 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _outcome(
+def _task(
     claim: Claim,
     loaded: ClaimNetworks,
-    data: str | None,
-    budget_s: float,
-    memory: int,
-    seed: int,
-    folder: Path,
-    keep: bool,
-    progress: Progress | None,
-    device: str,
-) -> Outcome:
+    terms: _Terms,
+    report: Callable[[str], None],
+    note: Callable[[str], None],
+) -> Task:
+    graphs, reasons = loaded.graphs(claim)
+    return Task(
+        claim,
+        {name: loaded.network(claim, name) for name in claim.networks},
+        loaded.runs(claim),
+        graphs,
+        reasons,
+        Deadline(terms.budget_s),
+        terms.memory,
+        terms.seed,
+        terms.folder,
+        terms.keep,
+        terms.recall,
+        report,
+        note,
+        terms.device,
+    )
+
+
+def _outcome(claim: Claim, loaded: ClaimNetworks, data: str | None, terms: _Terms) -> Outcome:
     start = time.monotonic()
     log: list[str] = []
+    now = ["lowering"]
 
     def report(line: str) -> None:
-        if progress is not None:
-            progress(claim.name, line)
+        now[0] = line if line in rungs.RUNGS else now[0]
+        if terms.progress is not None:
+            terms.progress(claim.name, line)
 
-    graphs, reasons = loaded.graphs(claim)
-    networks = {name: loaded.network(claim, name) for name in claim.networks}
-    runs = loaded.runs(claim)
-    task = _Task(
-        claim, networks, runs, graphs, reasons, Deadline(budget_s), memory, seed, folder, keep, report, device
-    )
-    obligation = bind(claim, graphs) if graphs is not None else None
-    explained = _with_lemmas(task, log) if obligation is not None and claim.lemmas else None
-    verdict, stage = _finite(task, log) if obligation is None else _ladder(task, obligation, log)
-    if isinstance(verdict, Unknown) and explained is not None:
-        verdict, stage = explained, "lemmas"
-    certificate = None if isinstance(verdict, Unknown) else verdict.certificate
-    if claim.kind == "necessary":
-        verdict = _existence(verdict)
+    task = _task(claim, loaded, terms, report, log.append)
+    found = _Found()
+    try:
+        with limited(_GRACE * terms.budget_s + 1, terms.memory):
+            found = _judged(task)
+    except OutOfTime:
+        found.verdict = Unknown(now[0], "timeout: stopped hard", needed="a larger budget")
+        found.stage = now[0]
+    except OutOfMemory:
+        reason = f"memory: more than {terms.memory} bytes were asked for"
+        found.verdict = Unknown(now[0], reason, needed="a larger limit of memory, or a smaller scope")
+        found.stage = now[0]
+    networks = task.networks
     return Outcome(
         name=claim.name,
         text=claim.text,
-        verdict=verdict,
+        verdict=found.verdict,
         seconds=time.monotonic() - start,
-        stage=stage,
-        lengths=_lengths(claim, obligation, certificate, explained),
-        mass=scope_mass(claim, networks, data, seed) if data else None,
+        stage=found.stage,
+        lengths=_lengths(claim, found),
+        mass=scope_mass(claim, networks, data, terms.seed) if data else None,
         log=tuple(log),
+        counted=found.counted,
     )
 
 
-def _with_lemmas(task: _Task, log: list[str]) -> Proved | None:
+@dataclass
+class _Found:
+    """What came of a claim, and what its lengths are computed from."""
+
+    verdict: Verdict = field(default_factory=lambda: Unknown("lowering", "nothing was tried"))
+    stage: str = "lowering"
+    obligation: Obligation | None = None
+    certificate: Certificate | None = None
+    explained: Proved | None = None
+    counted: Mapping[str, int] | None = None
+
+
+def _judged(task: Task) -> _Found:
+    """Judge one claim."""
+    obligation = bind(task.claim, task.graphs) if task.graphs is not None else None
+    found = _Found(obligation=obligation)
+    if task.claim.kind == "accuracy":
+        _count(task, found)
+    elif obligation is None:
+        found.verdict, found.stage = _finite(task)
+    else:
+        found.explained = _with_lemmas(task) if task.claim.lemmas else None
+        found.verdict, found.stage = _ladder(task, obligation)
+    if isinstance(found.verdict, Unknown) and found.explained is not None:
+        found.verdict, found.stage = found.explained, plans.LEMMAS
+    if isinstance(found.verdict, Proved | Refuted):
+        found.certificate = found.verdict.certificate
+    if task.claim.kind == "necessary":
+        found.verdict = _existence(found.verdict)
+    return found
+
+
+def _plan(task: Task, obligation: Obligation | None) -> plans.Plan:
+    seconds = task.deadline.left
+    if task.claim.kind == "accuracy":
+        return plans.planned_in_torch(task.claim, seconds, "an accuracy is counted")
+    if obligation is None:
+        return plans.planned_in_torch(task.claim, seconds, f"unsupported: {task.unsupported}")
+    if task.claim.semantics == "float32" and (reason := _not_single(task)):
+        return plans.Plan(task.claim.name, task.claim.text, (), (("all", reason),))
+    held = task.recall and any(True for _ in candidates(obligation, task.digests, task.folder))
+    return plans.planned(task.search(obligation), seconds, recheck=held)
+
+
+def _count(task: Task, found: _Found) -> None:
+    """Judge an accuracy."""
+
+    def prove(claim: Claim) -> Verdict:
+        changed = replace(task, claim=claim)
+        return _ladder(changed, bind(claim, task.graphs or {}))[0]
+
+    found.stage = enumeration.NAME
+    if _plan(task, found.obligation).steps:
+        found.verdict, found.counted = rungs.counted(task, prove if found.obligation else None)
+    else:
+        found.verdict = _too_large(task, "scope too large to be counted")
+
+
+def _finite(task: Task) -> tuple[Verdict, str]:
+    """Networks without an exact form: every input of a finite scope, in torch."""
+    if _plan(task, None).steps:
+        return rungs.in_torch(task)
+    return _too_large(task, f"unsupported: {task.unsupported}"), "lowering"
+
+
+def _too_large(task: Task, reason: str) -> Unknown:
+    total = enumeration.size_of(task.claim)
+    told = "a finite scope" if total is None else f"a scope of at most {plans.ENUMERABLE} inputs, not {total}"
+    return Unknown(enumeration.NAME, reason, needed=told)
+
+
+def _with_lemmas(task: Task) -> Proved | None:
     """A proof of the claim as its lemmas restate it, within half of the budget; None where there is none."""
     claim = task.claim
     for lemma in task.claim.lemmas:
         claim = lemmas.restated(claim, lemma)
-    changed = replace(task, claim=claim, deadline=Deadline(task.deadline.left / 2))
-    notes: list[str] = []
-    verdict, _ = _ladder(changed, bind(claim, task.graphs or {}), notes)
-    log.extend(f"with lemmas: {note}" for note in notes)
+    changed = replace(
+        task,
+        claim=claim,
+        deadline=Deadline(task.deadline.left / 2),
+        note=lambda line: task.note(f"with lemmas: {line}"),
+    )
+    verdict, _ = _ladder(changed, bind(claim, task.graphs or {}))
     if not isinstance(verdict, Proved):
-        log.append(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
+        task.note(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
         return None
     names = ", ".join(lemma.kind for lemma in task.claim.lemmas)
     return replace(verdict, trusted=(*verdict.trusted, f"the prover's restatement by {names}"))
@@ -196,41 +304,15 @@ def _existence(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _ladder(task: _Task, obligation: Obligation, log: list[str]) -> tuple[Verdict, str]:
-    """The stages in order, each until it decides or gives up."""
+def _ladder(task: Task, obligation: Obligation) -> tuple[Verdict, str]:
+    """The stages in the order of the plan, each until it decides or gives up."""
     if task.claim.semantics == "float32" and (reason := _not_single(task)):
-        return Unknown(
-            "lowering", reason, needed="float32 weights and inputs that a float32 holds"
-        ), "lowering"
-    search = Search(
-        obligation,
-        exact_answers(obligation.graphs),
-        torch_answers(task.runs, {name: n.in_shape for name, n in task.networks.items()}),
-        task.deadline,
-        task.memory,
-        task.seed,
-        device=task.device,
-        report=task.report,
-    )
-    task.report(falsify.NAME)
-    witness = falsify.falsify(search)
-    if witness is not None:
-        return _refuted(task, obligation, witness), falsify.NAME
-    log.append(f"{falsify.NAME}: no counterexample found")
-    verdict = _split(task, search, log)
-    if isinstance(verdict, Unknown) and not task.deadline.over:
-        log.append(f"{split.NAME}: {verdict.reason}")
-        task.report(smt.NAME)
-        last = smt.solve(search, task.deadline.left)
-        if isinstance(last, Witness):
-            return _refuted(task, obligation, last), smt.NAME
-        if isinstance(last, Proved):
-            return last, smt.NAME
-        log.append(f"{smt.NAME}: {last.reason}" if isinstance(last, Unknown) else smt.NAME)
-    return verdict, split.NAME
+        needed = "float32 weights and inputs that a float32 holds"
+        return Unknown("lowering", reason, needed=needed), "lowering"
+    return rungs.climb(task, task.search(obligation), _plan(task, obligation))
 
 
-def _not_single(task: _Task) -> str:
+def _not_single(task: Task) -> str:
     graphs = task.graphs or {}
     doubles = [name for name, graph in graphs.items() if not graph.single]
     if doubles:
@@ -239,113 +321,21 @@ def _not_single(task: _Task) -> str:
     return f"whole numbers of {', '.join(wide)} beyond 2^24 are no float32" if wide else ""
 
 
-def _split(task: _Task, search: Search, log: list[str]) -> Verdict:
-    """Bounds and splitting; what the checker does not accept is bounded with more care."""
-    splitter = split.Splitter(search, Deadline(_SPLIT_SHARE * task.deadline.left))
-    while True:
-        task.report(split.NAME)
-        result = splitter.run()
-        if isinstance(result, Unknown):
-            return result
-        if isinstance(result, Witness):
-            return _refuted(task, search.obligation, result)
-        evidence, owners = _evidence(search.obligation, result)
-        judgement, certificate = _checked(task, search.obligation, "proved", evidence)
-        if certificate is not None:
-            log.append(f"{split.NAME}: {judgement.leaves} leaves")
-            return Proved(certificate)
-        if not judgement.rejected or task.deadline.over:
-            return Unknown(split.NAME, f"checker rejected: {judgement.message[:200]}")
-        log.append(f"checker sent back {len(judgement.rejected)} leaves")
-        splitter.reopen(sorted({owners[k] for k in judgement.rejected}))
-
-
-def _evidence(obligation: Obligation, tree: Tree) -> tuple[list[object], list[int]]:
-    names = list(obligation.inputs)
-    return tree.evidence(obligation.program, [names.index(name) for name in obligation.free])
-
-
-def _checked(
-    task: _Task, obligation: Obligation, verdict: str, evidence: object
-) -> tuple[certificates.Judgement, Certificate | None]:
-    """Write a certificate and its weights, and have both judged."""
-    digests = {name: network.weights_digest for name, network in task.networks.items()}
-    for network in task.networks.values():
-        certificates.write_weights(network.weights_digest, network.module.state_dict(), task.folder)
-    data = certificates.document(obligation, digests, verdict, evidence)
-    path = task.folder / certificates.file_name(task.claim, data["seal"])
-    bits = certificates.write(data, path)
-    task.report("independent check")
-    judgement = certificates.judge(path, task.deadline.left)
-    if not judgement.accepted:
-        path.unlink()
-        return judgement, None
-    return judgement, Certificate(
-        data["seal"], bits, judgement.leaves, judgement.operations, path if task.keep else None
-    )
-
-
-def _refuted(task: _Task, obligation: Obligation | None, witness: Witness) -> Verdict:
-    """Refuted, with a certificate where exact arithmetic can follow."""
-    if obligation is None:
-        return Refuted(witness, None, ("torch's arithmetic",))
-    evidence = certificates.witness_evidence(witness.inputs)
-    judgement, certificate = _checked(task, obligation, "refuted", evidence)
-    if certificate is not None:
-        return Refuted(witness, certificate)
-    if task.claim.semantics == "float32":
-        return Refuted(witness, None, ("torch's order of summation at the witness",))
-    return Unknown(falsify.NAME, f"checker rejected the counterexample: {judgement.message[:200]}")
-
-
-def _finite(task: _Task, log: list[str]) -> tuple[Verdict, str]:
-    """Networks without an exact form: every input of a finite scope, in torch."""
-    total = enumeration.size_of(task.claim)
-    if total is None or total > ENUMERABLE:
-        reason = f"unsupported: {task.unsupported}"
-        return Unknown(
-            "lowering", reason, needed=f"a finite scope of at most {ENUMERABLE} inputs"
-        ), "lowering"
-    shapes = {name: n.in_shape for name, n in task.networks.items()}
-    size = max(1, min(1 << 15, task.memory // 8 // _activation_bytes(task.networks)))
-    result = enumeration.enumerate_scope(task.claim, task.runs, shapes, task.deadline, task.report, size)
-    if isinstance(result, Unknown):
-        return result, enumeration.NAME
-    if isinstance(result, enumeration.Counted):
-        log.append(f"{result.in_scope} of {result.inputs} inputs are in scope, all were run")
-        return Proved(None, ("torch's arithmetic, as run here on every input",)), enumeration.NAME
-    answers = torch_answers(task.runs, shapes)
-    witness = confirmed(replace(task.claim, semantics="float32"), result, answers, answers)
-    if witness is None:
-        return Unknown(
-            enumeration.NAME, f"a counterexample did not replay one by one: {result}"
-        ), enumeration.NAME
-    return _refuted(task, None, witness), enumeration.NAME
-
-
-def _activation_bytes(networks: Mapping[str, Network]) -> int:
-    """A rough bound of what one input occupies on its way through the networks."""
-    weights = sum(p.numel() for network in networks.values() for p in network.module.parameters())
-    return max(1024, 64 * int(weights**0.5) * 16)
-
-
-def _lengths(
-    claim: Claim, obligation: Obligation | None, certificate: Certificate | None, explained: Proved | None
-) -> Lengths:
+def _lengths(claim: Claim, found: _Found) -> Lengths:
+    obligation, certificate = found.obligation, found.certificate
+    explained = found.explained.certificate if found.explained else None
     box = enumeration.size_of(claim)
     listed = obligation.points() if obligation is not None else box
-    cost = 0
-    if obligation is not None:
-        cost = sum(m.size for step in obligation.program.steps for _, m in getattr(step, "terms", ()))
+    cost = plans.run_cost(obligation) if obligation is not None else 0
     return Lengths(
         certificate_bits=certificate.bits if certificate else None,
         operations=certificate.operations if certificate else None,
         list_inputs=listed,
         box_inputs=box,
         list_operations=listed * cost if listed is not None and cost else None,
-        lemma_bits=explained.certificate.bits if explained and explained.certificate else None,
-        lemma_operations=explained.certificate.operations if explained and explained.certificate else None,
+        lemma_bits=explained.bits if explained else None,
+        lemma_operations=explained.operations if explained else None,
     )
 
 
-__all__ = ["ENUMERABLE", "verify"]
+__all__ = ["plan", "verify"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,8 @@ from assay.models import Network, load, load_dataset
 from torch import Tensor
 
 from . import lemmas
-from .claims import Claim
+from .circuits import held
+from .claims import Circuit, Claim
 from .faults import Fault, InputError
 from .lowering import Graph, UnsupportedError, lower
 from .obligations import bind
@@ -27,37 +29,64 @@ class ClaimNetworks:
         self.base = base
         self.given = given
         self.loaded: dict[str, Network] = {}
+        self.circuits: dict[Circuit, Network] = {}
         # by the network itself: equal weights do not make equal networks
         self.lowered: dict[Network, Graph | UnsupportedError] = {}
 
     def faults(self, claim: Claim) -> list[Fault]:
         """Load what a claim needs; what cannot be loaded, or does not fit."""
+        faults = [fault for name in claim.networks for fault in self.unloaded(claim, name)]
+        if faults:
+            return faults
         try:
             graphs, _ = self.graphs(claim)
             if graphs is not None:
                 bind(claim, graphs)
+                faults += _vacuous(claim, graphs)
             for lemma in claim.lemmas:
                 lemmas.restated(claim, lemma)
         except InputError as error:
-            return list(error.faults)
+            faults += error.faults
         except (ValueError, OSError) as error:
-            return [Fault(str(error), where=claim.name)]
+            faults.append(Fault(str(error), where=claim.name))
+        return faults
+
+    def unloaded(self, claim: Claim, name: str) -> list[Fault]:
+        """Why a network cannot be had; empty where it can."""
+        try:
+            self.network(claim, name)
+        except InputError as error:
+            return [replace(fault, key=fault.key or named_at(claim, name)) for fault in error.faults]
+        except (ValueError, OSError) as error:
+            return [Fault(str(error), where=claim.name, key=named_at(claim, name))]
         return []
 
     def network(self, claim: Claim, name: str) -> Network:
         """The network that a claim calls `name`; InputError where there is none."""
         if name in self.given:
             return self.given[name]
+        if name in claim.circuits:
+            return self.circuit(claim, claim.circuits[name])
         if name not in claim.models:
             raise InputError([Fault(f"no network is named {name!r}", where=claim.name)])
-        spec = claim.models[name].partition("#")[0]
+        return self.model(claim.models[name].partition("#")[0])
+
+    def model(self, spec: str) -> Network:
+        """The network of a spec."""
         if spec not in self.loaded:
             self.loaded[spec] = load(spec, base=self.base)
         return self.loaded[spec]
 
+    def circuit(self, claim: Claim, parts: Circuit) -> Network:
+        """A model of which some units are held at a number."""
+        if parts not in self.circuits:
+            model = self.given["f"] if "f" in self.given else self.model(parts.model)
+            self.circuits[parts] = held(model, parts, claim.kind)
+        return self.circuits[parts]
+
     def site(self, claim: Claim, name: str) -> str:
         """Module at which a network ends, of a model `SPEC#MODULE`; empty for the whole."""
-        return "" if name in self.given else claim.models[name].partition("#")[2]
+        return "" if name in self.given else claim.models.get(name, "").partition("#")[2]
 
     def runs(self, claim: Claim) -> dict[str, Callable[[Tensor], Tensor]]:
         """What torch runs for each network of a claim."""
@@ -80,6 +109,29 @@ class ClaimNetworks:
             else:
                 reasons.append(f"{name}: {'; '.join(map(str, graph.faults))}")
         return (None, " | ".join(reasons)) if reasons else (found, "")
+
+
+def named_at(claim: Claim, name: str) -> tuple[str, ...]:
+    """Where in its table a claim, of whatever kind, names a network."""
+    if name == "f":
+        return ("model",)
+    within = {
+        "explanation": ("within", "explanation"),
+        "other_model": ("equivalent",),
+        "unit": ("fires", "unit"),
+    }
+    if name == "circuit":
+        return (claim.kind, "parts") if name in claim.circuits else (claim.kind,)
+    return within.get(name, ("models", name)) if claim.kind != "show" else ("models", name)
+
+
+def _vacuous(claim: Claim, graphs: Mapping[str, Graph]) -> list[Fault]:
+    """The argmax of one output is always 0, so that every circuit would be sufficient."""
+    single = claim.kind in ("sufficient", "necessary") and graphs["f"].outputs == 1
+    if not single or "argmax" not in claim.show_text:
+        return []
+    told = f"{claim.kind}: the argmax of one output is always the same; say 'epsilon' beside the circuit"
+    return [Fault(told, where=claim.name, key=(claim.kind,))]
 
 
 def _run(network: Network, site: str) -> Callable[[Tensor], Tensor]:

@@ -116,8 +116,8 @@ class _Words:
             return _connective(op, [_statement(arg) for arg in args])
         if op in COMPARISONS:
             return self.comparison(op, args[0], args[1])
-        if op in ("argmax", "max", "min", "sum"):
-            parts = _vector(args[0]) if len(args) == 1 else tuple(map(_scalar, args))
+        if op in ("argmax", "max", "second_max", "min", "sum"):
+            parts = tuple(part for arg in args for part in _vector(arg))
             return ArgMax(parts) if op == "argmax" else _reduced(op, parts)
         if op in ("abs", "neg"):
             signs = [(e, _times(_number(Fraction(-1)), e)) for e in _vector(args[0])]
@@ -260,6 +260,8 @@ def _connective(op: str, parts: list[Expr]) -> Expr:
 def _reduced(op: str, parts: Vector) -> Expr:
     if op == "sum":
         return reduce(_plus, parts)
+    if op == "second_max":
+        return _second(parts)
     if op == "min":
         less = _number(Fraction(-1))
         return _times(less, _reduced("max", tuple(_times(less, part) for part in parts)))
@@ -267,6 +269,23 @@ def _reduced(op: str, parts: Vector) -> Expr:
         pairs = tuple(_larger(*parts[k : k + 2]) for k in range(0, len(parts) - 1, 2))
         parts = pairs + parts[2 * len(pairs) :]
     return parts[0]
+
+
+def _second(parts: Vector) -> Expr:
+    """The second largest, equals counted each: of two groups, the least of their largest or a second."""
+    if len(parts) < 2:
+        raise ValueError("second_max needs at least two numbers")
+    groups: list[Vector] = [(part,) for part in parts]
+    while len(groups) > 1:
+        merged = [_merged(*groups[k : k + 2]) for k in range(0, len(groups) - 1, 2)]
+        groups = merged + groups[2 * len(merged) :]
+    return groups[0][1]
+
+
+def _merged(a: Vector, b: Vector) -> Vector:
+    """Largest and second largest of two groups that are told so themselves."""
+    seconds = (_reduced("min", (a[0], b[0])), *a[1:], *b[1:])
+    return _larger(a[0], b[0]), _reduced("max", seconds)
 
 
 def _larger(a: Expr, b: Expr) -> Expr:

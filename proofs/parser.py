@@ -1,6 +1,6 @@
 """Text of a claim to `Expr`, by precedence climbing over a whitelist; nothing is ever evaluated as Python.
 
-Grammar, loosest first: `=>` (to the right), `or`, `and`, `not`, comparisons (chains allowed), `+ -`, `* /`,
+Grammar, loosest first: `=>` (to the right), `or`, `and`, `not`, comparisons (chains allowed), `+ -`, `* / %`,
 unary `-`, `**` with a small literal exponent, then `name`, `name[i]`, `name(args)`, `name(args)[i]`,
 numbers, parentheses. Numbers are exact: 0.1 is 1/10.
 """
@@ -8,8 +8,10 @@ numbers, parentheses. Numbers are exact: 0.1 is 1/10.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from .expressions import COMPARISONS, FUNCTIONS, Expr, ExpressionError
 
@@ -23,9 +25,10 @@ MAX_POWER = 32
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<mark>\*\*|<=|>=|==|!=|=>|[-+*/<>()\[\],]))",
+    r"|(?P<mark>\*\*|<=|>=|==|!=|=>|[-+*/%<>()\[\],]))",
     re.ASCII,
 )
+_DECIMAL = re.compile(r"(\d[\d_]*(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WORDS = frozenset({"and", "or", "not"})
 _BINARY = {
     "=>": 1,
@@ -36,6 +39,7 @@ _BINARY = {
     "-": 6,
     "*": 7,
     "/": 7,
+    "%": 7,
     "**": 9,
 }
 _ASSOCIATIVE = frozenset({"+", "*", "and", "or"})
@@ -47,6 +51,11 @@ class _Token:
     kind: str  # number, name, mark, end
     text: str
     at: int
+
+    @property
+    def short(self) -> str:
+        """For messages."""
+        return self.text if self.kind == "end" else repr(self.text[:40])
 
 
 def parse(text: str) -> Expr:
@@ -72,6 +81,41 @@ def exact_number(text: str, at: int = 0) -> Fraction:
             at,
         )
     return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+
+
+def exact_value(text: str) -> Fraction:
+    """The exact value of a signed decimal number or fraction, such as -1e-3 or 1/3.
+
+    Raises:
+        ExpressionError: any other text, and numbers beyond the limits.
+    """
+    body = text.strip()
+    numerator, slash, denominator = body.lstrip("+-").strip().partition("/")
+    parts = [numerator.strip(), denominator.strip() if slash else "1"]
+    if len(body) - len(body.lstrip("+-")) > 1 or not all(map(_DECIMAL.fullmatch, parts)):
+        raise ExpressionError(f"{body[:40]!r}: expected a decimal number or a fraction", 0)
+    above, below = map(exact_number, parts)
+    if not below:
+        raise ExpressionError(f"{body[:40]!r} divides by zero", 0)
+    return -above / below if body.startswith("-") else above / below
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """The same text about other variables; as it is where it does not consist of tokens.
+
+    >>> renamed("f(x)[0] <= max(x, 1)", {"x": "y", "f": "g"})
+    'f(y)[0] <= max(y, 1)'
+    """
+    try:
+        tokens = _tokens(text[: MAX_TEXT + 1])
+    except ExpressionError:
+        return text
+    words, position = [], 0
+    for token, following in pairwise(tokens):
+        if token.kind == "name" and token.text in names and following.text != "(":
+            words += [text[position : token.at], names[token.text]]
+            position = token.at + len(token.text)
+    return "".join([*words, text[position:]])
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -121,13 +165,13 @@ class _Parser:
 
     def expect(self, text: str) -> None:
         if self.token.text != text or self.token.kind == "end":
-            raise ExpressionError(f"expected {text!r}, got {self.token.text!r}", self.token.at)
+            raise ExpressionError(f"expected {text!r}, got {self.token.short}", self.token.at)
         self.take()
 
     def whole(self) -> Expr:
         expr = self.expression(0)
         if self.token.kind != "end":
-            raise ExpressionError(f"expected an operator or the end, got {self.token.text!r}", self.token.at)
+            raise ExpressionError(f"expected an operator or the end, got {self.token.short}", self.token.at)
         _check_depth(expr)
         return expr
 
@@ -192,7 +236,7 @@ class _Parser:
             self.expect(")")
             return inner
         if token.kind != "name" or token.text in _WORDS:
-            raise ExpressionError(f"expected a value, got {token.text!r}", token.at)
+            raise ExpressionError(f"expected a value, got {token.short}", token.at)
         if self.token.text == "(":
             return self.call(token)
         return Expr("name", name=token.text, at=token.at)
@@ -206,7 +250,9 @@ class _Parser:
                 self.expect(",")
         self.expect(")")
         if not args:
-            raise ExpressionError(f"{name.text}() needs at least one argument", name.at)
+            raise ExpressionError(f"{name.text[:40]}() needs at least one argument", name.at)
+        if name.text == "abs" and len(args) > 1:
+            raise ExpressionError(f"abs() of {len(args)} arguments, expected one", name.at)
         if name.text in FUNCTIONS:
             return Expr(name.text, tuple(args), at=name.at)
         return Expr("call", tuple(args), name=name.text, at=name.at)
@@ -216,9 +262,7 @@ class _Parser:
             bracket = self.take()
             token = self.take()
             if token.kind != "number" or not token.text.isdigit() or len(token.text) > 9:
-                raise ExpressionError(
-                    f"an index must be a whole literal from 0, got {token.text!r}", token.at
-                )
+                raise ExpressionError(f"an index must be a whole literal from 0, got {token.short}", token.at)
             self.expect("]")
             base = Expr("index", (base,), value=Fraction(int(token.text)), at=bracket.at)
         return base

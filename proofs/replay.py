@@ -57,7 +57,7 @@ class Exact:
             return _compare(op, args[0], args[1])
         if op in ("and", "or", "not", "=>"):
             return _connect(op, [bool(arg) for arg in args])
-        if op in ("min", "max", "sum", "argmax"):
+        if op in ("min", "max", "second_max", "sum", "argmax"):
             return _reduce(op, [number for arg in args for number in _vector(arg)])
         if op in ("abs", "neg"):
             changed = tuple(abs(v) if op == "abs" else -v for v in _vector(args[0]))
@@ -102,6 +102,8 @@ def _connect(op: str, parts: list[bool]) -> bool:
 def _reduce(op: str, numbers: list[Fraction]) -> Fraction:
     if op == "argmax":
         return Fraction(numbers.index(max(numbers)))
+    if op == "second_max":
+        return sorted(numbers)[-2]
     return {"min": min, "max": max, "sum": sum}[op](numbers)  # type: ignore[operator, no-any-return]
 
 

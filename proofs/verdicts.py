@@ -112,7 +112,11 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one claim. `mass` is the share of the dataset's inputs that lie in the scope."""
+    """What came of one claim.
+
+    `mass` is the share of the dataset's inputs that lie in the scope; `counted`, for an accuracy, how many
+    inputs are `in_scope`, and on how many the claim is `right`.
+    """
 
     name: str
     text: str
@@ -122,6 +126,7 @@ class Outcome:
     lengths: Lengths
     mass: float | None = None
     log: tuple[str, ...] = ()
+    counted: Mapping[str, int] | None = None
 
     @property
     def status(self) -> str:
@@ -140,6 +145,7 @@ class Outcome:
             "lengths": _plain(self.lengths),
             "mass": self.mass,
             "log": list(self.log),
+            "counted": _plain(self.counted),
         }
 
 

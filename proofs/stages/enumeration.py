@@ -58,7 +58,7 @@ class Batches:
             return self.compare(op, args[0], args[1])
         if op in ("and", "or", "not", "=>"):
             return _connect(op, args)
-        if op in ("min", "max", "sum", "argmax"):
+        if op in ("min", "max", "second_max", "sum", "argmax"):
             return _reduce(op, torch.cat([a[:, None] if a.ndim == 1 else a for a in args], dim=1))
         if op in ("abs", "neg"):
             return args[0].abs() if op == "abs" else -args[0]
@@ -99,6 +99,8 @@ def _reduce(op: str, values: Tensor) -> Tensor:
         return values.argmax(-1).double()
     if op == "sum":
         return values.sum(-1)
+    if op == "second_max":
+        return values.topk(2, -1).values[..., 1]
     return values.amin(-1) if op == "min" else values.amax(-1)
 
 

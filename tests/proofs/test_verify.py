@@ -241,7 +241,7 @@ def test_other_kinds_of_claim(tmp_path):
 
 
 def test_z3_decides_whole_numbers_and_says_that_it_is_trusted(random_network, monkeypatch):
-    monkeypatch.setattr("assay.proofs.ladder._SPLIT_SHARE", 0.0)
+    monkeypatch.setattr("assay.proofs.plans.SPLIT_SHARE", 0.0)
     network = random_network([2, 6, 1], 3)
     top = float(network(torch.rand(4000, 2) * 2 - 1).max())
     high = one(f"f(x)[0] <= {top + 0.5:.4f}", {"x[0..1]": "real -1..1"}, network)

@@ -1,0 +1,135 @@
+"""Which stages are tried on a claim, in which order, with which share of the time, and why.
+
+Costs are multiplications, estimated before anything is tried: a run of the networks costs as many as their
+matrices have entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .bounds import Bounds
+from .claims import Claim
+from .obligations import Obligation
+from .program import Affine, Relu
+from .search import Search
+from .stages import enumeration, falsify, smt, split
+
+ENUMERABLE = 1 << 25
+"""Inputs that are run at most, where nothing else can be done."""
+SWEPT = 1 << 16
+"""Inputs that are run at most to look for a counterexample."""
+SWEEP = "exact sweep in torch"
+LEMMAS = "lemmas"
+RECHECK = "certificate at hand"
+SPLIT_SHARE = 0.7
+_FALSIFY_SHARE = 0.2
+_RUNS = 256 * (2 + 3 * 40)
+_MANY = 60
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that will be tried.
+
+    Attributes:
+        stage: its name, as verdicts tell it.
+        seconds: what it may take.
+        cost: multiplications, about; None where nobody can tell.
+        why: the reason that it is tried here.
+    """
+
+    stage: str
+    seconds: float
+    cost: float | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages for one claim in order, and those that are left out, each with the reason."""
+
+    name: str
+    text: str
+    steps: tuple[Step, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "name": self.name,
+            "text": self.text,
+            "steps": [vars(step) for step in self.steps],
+            "left_out": [{"stage": stage, "why": why} for stage, why in self.left_out],
+        }
+
+
+def run_cost(obligation: Obligation) -> int:
+    """Multiplications of one run of a claim's networks."""
+    steps = (step for step in obligation.program.steps if isinstance(step, Affine))
+    return sum(matrix.size for step in steps for _, matrix in step.terms)
+
+
+def unstable_units(search: Search) -> int:
+    """ReLUs whose sign bounds over the whole scope leave open."""
+    bounds = Bounds(search.batch, search.lo[None], search.hi[None])
+    open_units = 0
+    for step in search.obligation.program.steps:
+        if isinstance(step, Relu):
+            low, high = bounds.interval(step.source)
+            open_units += int(((low < 0) & (high > 0)).sum())
+    return open_units
+
+
+def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
+    """The plan for a claim whose networks have an exact form."""
+    obligation, claim = search.obligation, search.claim
+    cost, unstable = run_cost(obligation), unstable_units(search)
+    steps: list[Step] = []
+    left_out: list[tuple[str, str]] = []
+    if recheck:
+        steps.append(
+            Step(RECHECK, seconds, None, "an accepted certificate of this very claim needs no search")
+        )
+    else:
+        left_out.append((RECHECK, "no folder of certificates holds one of this claim and these weights"))
+    if claim.lemmas:
+        told = ", ".join(lemma.kind for lemma in claim.lemmas)
+        steps.append(Step(LEMMAS, seconds / 2, None, f"the claim tells how the network works: {told}"))
+    points = obligation.points()
+    first = [Step(falsify.NAME, _FALSIFY_SHARE * seconds, float(_RUNS * cost), _eliminated(obligation))]
+    if points is not None and points <= SWEPT:
+        why = f"{points} inputs are left under the condition: running all finds any counterexample"
+        first.append(Step(SWEEP, _FALSIFY_SHARE * seconds, float(points * cost), why))
+    else:
+        listed = "some inputs are real" if points is None else f"{points} inputs are more than {SWEPT}"
+        left_out.append((SWEEP, listed))
+    steps += sorted(first, key=lambda step: step.cost or 0.0)
+    boxes, free = 2.0 ** min(unstable, _MANY), len(obligation.free)
+    told = f"{unstable} of its ReLUs are open over the scope of {free} free variables"
+    left = seconds * SPLIT_SHARE
+    steps.append(Step(split.NAME, left, boxes * cost, f"{told}; gives certificates"))
+    if unstable <= smt.MAX_UNSTABLE:
+        why = f"last, as it leaves no certificate: {unstable} ReLUs to decide"
+        steps.append(Step(smt.NAME, seconds - left, boxes * cost * 1e3, why))
+    else:
+        left_out.append((smt.NAME, f"{unstable} open ReLUs, it is asked up to {smt.MAX_UNSTABLE}"))
+    return Plan(claim.name, claim.text, tuple(steps), tuple(left_out))
+
+
+def _eliminated(obligation: Obligation) -> str:
+    if not obligation.substitution:
+        return "a counterexample is the cheapest answer"
+    names = ", ".join(name for name, _ in obligation.substitution)
+    return f"the condition is substituted exactly, which eliminates {names}; what is left is searched first"
+
+
+def planned_in_torch(claim: Claim, seconds: float, reason: str) -> Plan:
+    """The plan for a claim whose networks torch alone can run, or whose inputs are counted."""
+    total = enumeration.size_of(claim)
+    if total is None or total > ENUMERABLE:
+        told = "some inputs are real" if total is None else f"{total} inputs are more than {ENUMERABLE}"
+        return Plan(claim.name, claim.text, (), ((enumeration.NAME, told), ("all others", reason)))
+    step = Step(enumeration.NAME, seconds, None, f"{reason}; all of {total} inputs are run in torch")
+    return Plan(claim.name, claim.text, (step,))
