@@ -29,6 +29,7 @@ from assay.models import Network, Transformer
 from torch import Tensor
 
 Start = Literal["tokens", "stream", "split"]
+Place = tuple[int, int]
 LOGITS = "logits"
 SIDES = "qkv"
 
@@ -106,6 +107,16 @@ class Graph:
             return (tuple(places),)
         heads = [tuple(self.source_index[name] for name in self.heads(i)) for i in range(self.n_layers)]
         return (tuple(i for i in places if not any(i in layer for layer in heads)), *heads)
+
+    @cached_property
+    def places(self) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+        """Where sources and targets stand: (layer, which of its nodes or readers), the input in layer 0."""
+        sources = [(0, i) for i in range(len(self.inputs))]
+        targets = []
+        for layer in range(self.n_layers):
+            sources += [(layer + 1, i) for i in range(self.n_heads + self.mlps)]
+            targets += [(layer, i) for i in range(len(SIDES) * self.n_heads + self.mlps)]
+        return tuple(sources), (*targets, (self.n_layers, 0))
 
     def heard(self, target: str) -> int:
         """How many sources (the first so many) a target can hear."""

@@ -1,10 +1,10 @@
 """Circuits of edges: which paths through the residual stream do the work, and the weights they need.
 
-The message, in this order: the nodes that are kept; of all edges between them those that are kept; the
-positions where each acts, and the coordinates of what each node writes, where the circuit tells them apart;
-the weights that kept nodes use; the constants of sides of heads that hear nothing; what the donor puts in
-place of writes that go unheard. The lengths of all
-later tensors follow from the earlier ones. See docs/decisions/0004-circuit-donors.md for the donors.
+The message, in this order: the nodes that are kept; of all edges between them those that are kept, told at
+once or layer by layer; the positions where each acts, and the coordinates of what each node writes, where the
+circuit tells them apart; the weights that kept nodes use; the constants of sides of heads that hear nothing;
+what the donor puts in place of writes that go unheard. The lengths of all later tensors follow from the
+earlier ones. See docs/decisions/0004-circuit-donors.md for the donors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import get_args
 import torch
 from assay.explanations.errors import ExplanationError
 from assay.explanations.rebuilt import Rebuilt, always
-from assay.mdl import Parts, PartTensor, one_part
+from assay.mdl import EdgeSpace, Parts, PartTensor, one_part
 from assay.models import Network
 from torch import Tensor
 
@@ -81,7 +81,7 @@ class GraphCircuit:
         """Structure, weights and donors as one part."""
         at_all = self.edges.any(0)
         nodes = at_all.any(1)
-        tensors = [one_part("nodes", nodes, 0), one_part("edges", at_all[_pairs(self.graph, nodes)], 0)]
+        tensors = [one_part("nodes", nodes, 0), _among(self.graph, nodes).part("edges", at_all, 0)]
         if len(self.edges) > 1:
             tensors.append(one_part("where", self.edges[:, at_all].flatten(), 0))
         if self.neurons is not None:
@@ -185,8 +185,7 @@ class GraphCircuit:
     def _structure(self, restored: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Edges [positions or 1, sources, targets], and neurons [sources, d] where they are told."""
         nodes = restored["nodes"][0].cpu()
-        at_all = torch.zeros_like(self.graph.real)
-        at_all[_pairs(self.graph, nodes)] = restored["edges"][0].cpu()
+        at_all = _among(self.graph, nodes).unfold(restored["edges"][0].cpu())
         edges = at_all[None]
         if "where" in restored:
             edges = at_all.expand(self.network.in_shape[0], -1, -1).clone()
@@ -230,9 +229,9 @@ def _listening(graph: Graph, nodes: Tensor) -> Tensor:
     return owned
 
 
-def _pairs(graph: Graph, nodes: Tensor) -> Tensor:
-    """The edges between kept nodes, and from them to the logits: Boolean [sources, targets]."""
-    return graph.real & nodes[:, None] & _listening(graph, nodes)
+def _among(graph: Graph, nodes: Tensor) -> EdgeSpace:
+    """The edges that can be between kept nodes, and from them to the logits, by layer and node."""
+    return EdgeSpace(*graph.places, graph.real & nodes[:, None] & _listening(graph, nodes))
 
 
 def _fill(graph: Graph, lent: Tensor, edges: Tensor, neurons: Tensor | None) -> Tensor:
