@@ -26,7 +26,7 @@ def count_or_auto(value: str) -> int | Literal["auto"]:
 
 def duration(value: str) -> float:
     """Read a number with ms, s, m or h as seconds; seconds if it is bare."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value))
+    found = re.fullmatch(r"(\d{1,7}(?:\.\d{1,9})?)\s*(ms|s|m|h|)", str(value))
     if not found or float(found[1]) == 0:
         raise click.BadParameter(f"{value!r} is no time; expected for instance 60s, 5m or 1h")
     return float(found[1]) * SECONDS[found[2]]
@@ -34,7 +34,7 @@ def duration(value: str) -> float:
 
 def memory_size(value: str) -> int:
     """Read a number with K, M, G or T (powers of 1024) as bytes; bytes if it is bare."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
     if not found or float(found[1]) == 0:
         raise click.BadParameter(f"{value!r} is no size; expected for instance 512M or 4G")
     return int(float(found[1]) * UNITS[found[2].upper()])

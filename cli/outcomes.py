@@ -26,12 +26,16 @@ def show(screen: Display, outcomes: Iterable[Outcome]) -> None:
 
 def headline(outcome: Outcome) -> str:
     """The verdict in a line."""
-    return f"{outcome.status.upper()}: {outcome.name} ({seconds(outcome.seconds)}, by {outcome.stage})"
+    how = "checked again, not proved again" if outcome.rechecked else f"by {outcome.stage}"
+    return f"{outcome.status.upper()}: {outcome.name} ({seconds(outcome.seconds)}, {how})"
 
 
 def details(outcome: Outcome) -> list[str]:
     """The claim, its evidence, and how long the proof is beside the list of inputs."""
     lines = [outcome.text, *evidence(outcome.verdict), *lengths(outcome.lengths, outcome.status)]
+    if outcome.counted is not None:
+        right, inside = outcome.counted["right"], outcome.counted["in_scope"]
+        lines.append(f"right on {count(right)} of {count(inside)} inputs")
     if outcome.mass is not None:
         lines.append(f"{outcome.mass:.3%} of the data lie in its scope")
     return lines
@@ -68,7 +72,12 @@ def number(value: Fraction) -> str:
 
 def reasons(verdict: Unknown) -> list[str]:
     """What stopped a proof, and what it would take."""
-    lines = [f"stopped in {verdict.stage}: {verdict.reason}"]
+    told = (
+        verdict.reason
+        if verdict.cause in ("other", verdict.reason[: len(verdict.cause)])
+        else (f"{verdict.cause} ({verdict.reason})")
+    )
+    lines = [f"stopped in {verdict.stage}: {told}"]
     if verdict.best_bound is not None:
         lines.append(f"may still fail by {verdict.best_bound:.4g}")
     if verdict.open_fraction is not None:

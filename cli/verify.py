@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -15,6 +16,9 @@ from .judged import Judged, Source, claim_source, property_sources
 from .junit import junit as junit_xml
 from .options import display_options, duration, memory_size
 from .sarif import sarif as sarif_log
+
+if TYPE_CHECKING:
+    from assay.proofs import Outcome
 
 REFUTED = 1
 UNKNOWN = 3
@@ -55,6 +59,27 @@ UNKNOWN = 3
     show_default=True,
     help="Memory limit of the solvers.",
 )
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Search anew, even where a certificate of the same claim and weights lies in --certificates.",
+)
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Note the verdicts about this report's model in it, with what they prove of its correction; may be "
+    "repeated.",
+)
+@click.option(
+    "--explain-plan",
+    is_flag=True,
+    help="Show which stages would be tried on each claim, in which order and why; try none.",
+)
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where bounds are computed: cpu, cuda or cuda:i."
+)
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 where a claim stays unknown.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the search for counterexamples."
@@ -71,6 +96,10 @@ def verify(
     sarif: Path | None,
     budget: float,
     memory: int,
+    no_cache: bool,
+    reports: tuple[Path, ...],
+    explain_plan: bool,
+    device: str,
     allow_unknown: bool,
     seed: int,
     display: str,
@@ -79,37 +108,77 @@ def verify(
 ) -> None:
     """Check the claims of TOML files: each is proved, refuted by a counterexample, or unknown for a reason.
 
+    A certificate in --certificates of an unchanged claim about unchanged weights is checked again, not
+    searched for again.
+
     In a GitHub workflow (GITHUB_ACTIONS=true), claims that are not proved are annotated where they stand,
     and all are listed in the summary of the job.
 
     Exit codes: 0 all proved, 1 one refuted, 3 none refuted but one unknown.
     """
-    from assay import proofs
-
     from .outcomes import show
+    from .proved import noted, read_report
 
     screen = Display(display, as_json)
     found: list[Judged] = []
     with _faults_annotated(as_json):
         sources = _sources(claims, onnx, vnnlib)
+        ways: Ways = {"budget_s": budget, "certificates": certificates, "recall": not no_cache}
+        if explain_plan:
+            _explain(screen, sources, ways)
+            return
+        weighed = [read_report(path) for path in reports]
         for report_file in filter(None, (junit, sarif)):
             report_file.parent.mkdir(parents=True, exist_ok=True)
-        with screen.working() as report:
+        with screen.working() as progress:
             for source in sources:
-                outcomes = proofs.verify(
-                    source.claims,
-                    budget_s=budget,
-                    memory=memory,
-                    seed=seed,
-                    certificates=certificates,
-                    progress=report,
-                    networks=source.networks,
-                )
-                found += source.judged(outcomes)
+                found += source.judged(_verified(source, ways, memory, seed, device, progress))
     screen.document([judged.outcome.to_dict() for judged in found])
     show(screen, [judged.outcome for judged in found])
+    for path, report in weighed:
+        noted(screen, path, report, [judged.outcome for judged in found])
     _publish(found, junit, sarif, allow_unknown, as_json)
     ctx.exit(exit_code((judged.status for judged in found), allow_unknown))
+
+
+class Ways(TypedDict):
+    """What `proofs.verify` and `proofs.plan` are both told."""
+
+    budget_s: float
+    certificates: Path | None
+    recall: bool
+
+
+def _verified(
+    source: Source,
+    ways: Ways,
+    memory: int,
+    seed: int,
+    device: str,
+    progress: Callable[[str, str], None] | None,
+) -> list[Outcome]:
+    from assay import proofs
+
+    return proofs.verify(
+        source.claims,
+        **ways,
+        memory=memory,
+        seed=seed,
+        progress=progress,
+        networks=source.networks,
+        device=device,
+    )
+
+
+def _explain(screen: Display, sources: Sequence[Source], ways: Ways) -> None:
+    """Show the plan of every claim."""
+    from assay import proofs
+
+    from .plans import show_plans
+
+    made = [plan for s in sources for plan in proofs.plan(s.claims, **ways, networks=s.networks)]
+    screen.document([plan.to_dict() for plan in made])
+    show_plans(screen, made)
 
 
 def _sources(claims: Sequence[str], onnx: Path | None, vnnlib: Sequence[Path]) -> list[Source]:

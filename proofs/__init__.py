@@ -7,9 +7,10 @@ independent checker, a single file that runs alone.
 from .claim_files import ClaimFile, read
 from .claims import Claim, Lemma, Variable, claim
 from .faults import Fault, InputError
-from .ladder import verify
+from .ladder import plan, verify
 from .lowering import Graph, UnsupportedError, lower
 from .onnx_files import read_onnx
+from .plans import Plan, Step
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict, Witness
 from .vnnlib import read_property
 
@@ -23,8 +24,10 @@ __all__ = [
     "Lemma",
     "Lengths",
     "Outcome",
+    "Plan",
     "Proved",
     "Refuted",
+    "Step",
     "Unknown",
     "UnsupportedError",
     "Variable",
@@ -32,6 +35,7 @@ __all__ = [
     "Witness",
     "claim",
     "lower",
+    "plan",
     "read",
     "read_onnx",
     "read_property",

@@ -13,6 +13,9 @@ from types import FrameType
 
 import torch
 
+_LONGEST = 1e8
+_LARGEST = 1 << 60
+
 
 class OutOfTime(BaseException):
     """The wall clock ran out; no `Exception`, so that nothing on the way takes it for an error of its own."""
@@ -50,7 +53,7 @@ def _clock(seconds: float) -> Iterator[None]:
         raise OutOfTime
 
     before, start = signal.signal(signal.SIGALRM, ring), time.monotonic()
-    rest, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), 2.0)
+    rest, interval = signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 1e-3), _LONGEST), 2.0)
     try:
         yield
     finally:  # a clock that somebody else had set goes on
@@ -64,7 +67,7 @@ def _ceiling(memory: int) -> Iterator[None]:
     # the drivers of an accelerator reserve much more than they use
     held = 0 if torch.cuda.is_initialized() else _address_space()  # type: ignore[no-untyped-call]
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = held + memory
+    wanted = min(held + memory, _LARGEST)
     lower = held > 0 and (soft == resource.RLIM_INFINITY or wanted < soft)
     if not lower:
         yield

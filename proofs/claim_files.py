@@ -194,6 +194,7 @@ class _Reader:
                 kind=kind,
                 circuits=written.circuits if written else {},
                 at_least=written.at_least if written else None,
+                epsilon=written.epsilon if written else None,
             )
         except InputError as error:
             self.place(list(error.faults), name)

@@ -58,7 +58,8 @@ class Claim:
     """A claim in our language; `given` is None where nothing is conditioned on.
 
     `models` are specs of networks by the name that the claim calls them, `circuits` those that are made of
-    a model. For an accuracy, `show` has to be true on the share `at_least` of the scope.
+    a model. For an accuracy, `show` has to be true on the share `at_least` of the scope; where an explanation
+    is within `epsilon` of the model, that is it.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Claim:
     kind: str = "show"
     circuits: Mapping[str, Circuit] = field(default_factory=dict)
     at_least: Fraction | None = None
+    epsilon: Fraction | None = None
 
     @property
     def text(self) -> str:
@@ -101,6 +103,7 @@ def claim(
     kind: str = "show",
     circuits: Mapping[str, Circuit] | None = None,
     at_least: Fraction | None = None,
+    epsilon: Fraction | None = None,
 ) -> Claim:
     """Make a claim from text.
 
@@ -138,6 +141,7 @@ def claim(
         kind=kind,
         circuits=dict(circuits or {}),
         at_least=at_least,
+        epsilon=epsilon,
     )
 
 

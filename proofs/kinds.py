@@ -54,6 +54,7 @@ class Written:
     variables: Mapping[str, str] = field(default_factory=dict)
     given: tuple[Piece, ...] = ()
     at_least: Fraction | None = None
+    epsilon: Fraction | None = None
 
 
 def spelled(pieces: tuple[Piece, ...]) -> str:
@@ -169,7 +170,8 @@ def _within(r: _Reading) -> Written:
     spec, epsilon = r.text(table, "explanation"), r.number(table, "epsilon")
     if epsilon < 0:
         r.fault("epsilon has to be at least 0", "epsilon")
-    return Written((_ours(f"abs(f({x}) - explanation({x})) <= {epsilon}"),), {"explanation": spec.text})
+    show = (_ours(f"abs(f({x}) - explanation({x})) <= {epsilon}"),)
+    return Written(show, {"explanation": spec.text}, epsilon=epsilon)
 
 
 def _circuit(r: _Reading) -> Written:

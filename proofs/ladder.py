@@ -201,6 +201,10 @@ def _outcome(claim: Claim, loaded: ClaimNetworks, data: str | None, terms: _Term
         mass=scope_mass(claim, networks, data, terms.seed) if data else None,
         log=tuple(log),
         counted=found.counted,
+        kind=claim.kind,
+        epsilon=claim.epsilon,
+        digests={name: network.digest for name, network in networks.items()},
+        outputs={name: graph.outputs for name, graph in (task.graphs or {}).items()},
     )
 
 

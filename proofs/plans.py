@@ -15,6 +15,7 @@ from .obligations import Obligation
 from .program import Affine, Relu
 from .search import Search
 from .stages import enumeration, falsify, smt, split
+from .verdicts import RECHECK
 
 ENUMERABLE = 1 << 25
 """Inputs that are run at most, where nothing else can be done."""
@@ -22,7 +23,6 @@ SWEPT = 1 << 16
 """Inputs that are run at most to look for a counterexample."""
 SWEEP = "exact sweep in torch"
 LEMMAS = "lemmas"
-RECHECK = "certificate at hand"
 SPLIT_SHARE = 0.7
 _FALSIFY_SHARE = 0.2
 _RUNS = 256 * (2 + 3 * 40)

@@ -13,7 +13,7 @@ from .search import Deadline, Search, confirmed
 from .stages import enumeration, falsify, smt, split
 from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
-from .verdicts import Proved, Unknown, Verdict, Witness
+from .verdicts import RECHECK, Proved, Unknown, Verdict, Witness
 
 Rung = Callable[[Task, Search, Deadline], Verdict | None]
 
@@ -97,7 +97,7 @@ def _z3(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
 
 
 RUNGS: dict[str, Rung] = {
-    plans.RECHECK: _recheck,
+    RECHECK: _recheck,
     falsify.NAME: _falsify,
     plans.SWEEP: _sweep,
     split.NAME: _split,

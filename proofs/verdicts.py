@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+RECHECK = "certificate at hand"
+"""The stage of a verdict whose certificate lay there before."""
+
+Cause = Literal[
+    "timeout",
+    "memory",
+    "float32 slack",
+    "unsupported operator",
+    "scope too large",
+    "lemma open",
+    "checker rejected",
+    "other",
+]
+
+_CAUSES: dict[Cause, str] = {
+    "memory": r"memory",
+    "timeout": r"time|gave up: canceled",
+    "float32 slack": r"float32 slack|float32|floating point allows",
+    "unsupported operator": r"^unsupported",
+    "scope too large": r"too large|unstable ReLUs|too many",
+    "lemma open": r"^lemma",
+    "checker rejected": r"checker rejected",
+}
+"""The first pattern that a reason fits tells its cause."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,11 @@ class Unknown:
     proved_scope: Mapping[str, str] | None = None
     needed: str | None = None
 
+    @property
+    def cause(self) -> Cause:
+        """What kind of reason it is."""
+        return next((cause for cause, pattern in _CAUSES.items() if re.search(pattern, self.reason)), "other")
+
 
 Verdict = Proved | Refuted | Unknown
 
@@ -115,7 +146,9 @@ class Outcome:
     """What came of one claim.
 
     `mass` is the share of the dataset's inputs that lie in the scope; `counted`, for an accuracy, how many
-    inputs are `in_scope`, and on how many the claim is `right`.
+    inputs are `in_scope`, and on how many the claim is `right`; `digests` and `outputs` are those of the
+    networks it calls (`outputs` where they have an exact form), `epsilon` is the distance that a claim of
+    the kind `within` names.
     """
 
     name: str
@@ -127,6 +160,15 @@ class Outcome:
     mass: float | None = None
     log: tuple[str, ...] = ()
     counted: Mapping[str, int] | None = None
+    kind: str = "show"
+    epsilon: Fraction | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rechecked(self) -> bool:
+        """Whether a certificate at hand was checked again, and nothing was searched for."""
+        return self.stage == RECHECK
 
     @property
     def status(self) -> str:
@@ -138,10 +180,13 @@ class Outcome:
         return {
             "name": self.name,
             "text": self.text,
+            "kind": self.kind,
             "status": self.status,
             "verdict": _plain(self.verdict),
             "seconds": self.seconds,
             "stage": self.stage,
+            "rechecked": self.rechecked,
+            "networks": dict(self.digests),
             "lengths": _plain(self.lengths),
             "mass": self.mass,
             "log": list(self.log),
@@ -151,7 +196,8 @@ class Outcome:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        fields = {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {**fields, "cause": value.cause} if isinstance(value, Unknown) else fields
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):
