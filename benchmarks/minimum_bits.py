@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ from assay.models import Network, zoo
 
 SIZES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 PRECISIONS = range(2, 13)
+COARSE = (3, 6, 9)  # precisions at which every size is tried; the best few get them all
+FINE = 3
 TRACKED = 4  # bits per number
 
 
@@ -51,7 +53,7 @@ CASES = (
     Case("max-of-4", ("weights", "nodes", "edges"), 2000, 512, None, MinimumBitsRecipe()),
     Case("tms-40-10", ("weights",), 2000, 512, 2.0**-6, MinimumBitsRecipe()),
     Case("resid-mlp", ("weights", "nodes"), 2000, 256, 2.0**-6, MinimumBitsRecipe(steps=150)),
-    Case("byte-lm", ("nodes", "edges"), 64, 32, None, MinimumBitsRecipe(steps=100)),
+    Case("byte-lm", ("nodes", "edges"), 64, 16, None, MinimumBitsRecipe(steps=100)),
 )
 
 
@@ -69,16 +71,16 @@ def compared(case: Case, level: Any) -> None:
     train, test = zoo.data(case.network, case.train, 0).inputs, zoo.data(case.network, case.test, 1).inputs
     target = CategoricalTarget() if case.delta is None else GridTarget(case.delta)
     problem = MechanismProblem(test, network(test), target)
-    rivals = {name: laws(made, problem) for name, made in others(network, train, level).items()}
+    rivals = {name: Scored(made, problem) for name, made in others(network, train, level).items()}
     ends = (WholeNetwork(network), Answers(network, network(train)))
-    rivals |= {one.name: laws([one], problem) for one in ends}
+    rivals |= {one.name: Scored([one], problem) for one in ends}
     for N in (1_000, 10_000):
         start = time.perf_counter()
         recipe = MinimumBitsRecipe(**{**vars(case.recipe), "level": level})
         found = minimum_bits(network, train, network(train), N, case.delta, recipe)
         seconds = time.perf_counter() - start
-        table = {"minimum bits": shortest(laws([found], problem), N)}
-        table |= {name: shortest(told, N) for name, told in rivals.items()}
+        table = {"minimum bits": Scored([found], problem).shortest(N)}
+        table |= {name: scored.shortest(N) for name, scored in rivals.items()}
         told = found.recipe()
         kept = told.get("edges", told.get("nodes"))
         how = f"{kept} of {told['of']} kept by {told['ranking']}, {seconds:.0f} s"
@@ -132,14 +134,27 @@ def others(network: Network, inputs: torch.Tensor, level: Any) -> dict[str, list
     return found
 
 
-def laws(made: Sequence[Any], problem: MechanismProblem) -> list[tuple[Law, Any]]:
-    """The laws of several explanations at every precision, and whose they are."""
-    return [(score_mechanism(one, problem, p).law, one) for one in made for p in PRECISIONS]
+@dataclass
+class Scored:
+    """Explanations of one problem, and the laws of those that were scored, by place and precision."""
 
+    made: Sequence[Any]
+    problem: MechanismProblem
+    laws: dict[tuple[int, int], Law] = field(default_factory=dict)
 
-def shortest(told: Sequence[tuple[Law, Any]], N: int) -> tuple[float, Any]:
-    """L(N) of the best explanation at its best precision, and which it is."""
-    return min(((law(N), one) for law, one in told), key=lambda pair: pair[0])
+    def shortest(self, N: int) -> tuple[float, Any]:
+        """L(N) of the best explanation at its best precision, and which it is."""
+        rough = {i: min(self.bits(i, p, N) for p in COARSE) for i in range(len(self.made))}
+        fine = sorted(rough, key=rough.__getitem__)[:FINE]
+        bits, best = min((self.bits(i, p, N), i) for i in fine for p in PRECISIONS)
+        return bits, self.made[best]
+
+    def bits(self, place: int, precision: int, N: int) -> float:
+        """L(N) of one explanation."""
+        key = place, precision
+        if key not in self.laws:
+            self.laws[key] = score_mechanism(self.made[place], self.problem, precision).law
+        return self.laws[key](N)
 
 
 if __name__ == "__main__":

@@ -121,4 +121,6 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """The line that says what is wrong: of torch's unpickler the one behind its advice."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2]
+    return (text.strip().splitlines() or [type(error).__name__])[0][:160]

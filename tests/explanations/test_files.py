@@ -74,6 +74,9 @@ def change_weights(folder, **changed) -> None:
         ({"W_enc": torch.zeros(3)}, r"W_enc has shape \(3,\)"),
         ({"threshold": torch.zeros(2)}, r"threshold has shape \(2,\)"),
         ({"threshold": None}, r"missing \['threshold'\]"),
+        ({"W_enc": torch.zeros(12, 30, dtype=torch.complex64)}, "W_enc holds complex numbers"),
+        ({"b_dec": torch.full((12,), float("nan")).to(torch.float8_e4m3fn)}, "b_dec holds NaN"),
+        ({"W_enc": torch.zeros(12, 0)}, "W_enc is empty"),
         ({"b_enc": None, "W_dec": torch.zeros(2, 3)}, r"missing \['b_enc'\].*W_dec has shape \(2, 3\)"),
     ],
 )
@@ -95,6 +98,14 @@ def test_weights_that_do_not_fit_are_refused(folder, changed, message):
         ('{"architecture": ["standard"]}', "is not among"),
         ('{"architecture": "jumprelu", "normalize_activations": "covariance_whitening"}', "normalize_activ"),
         ('{"architecture": "topk", "k": "many"}', r"surplus \['threshold'\]"),
+        ('{"architecture": "topk", "k": NaN}', "k is nan, expected a whole number"),
+        ('{"architecture": "topk", "k": Infinity}', "k is inf, expected a whole number"),
+        ('{"architecture": "jumprelu", "norm_scaling_factor": "x"}', "norm_scaling_factor is 'x', expected"),
+        (
+            '{"architecture": "jumprelu", "apply_b_dec_to_input": "no"}',
+            "apply_b_dec_to_input 'no' is not among",
+        ),
+        ('{"architecture": "jumprelu", "matryoshka_widths": 3}', "matryoshka_widths is 3, expected a list"),
         ('{"architecture": "jumprelu", "metadata": "here"}', r"metadata .*expected an object"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -336,6 +337,10 @@ def test_no_file_runs_code(tmp_path):
         load_any(tmp_path / "a.pt")
     np.savez(tmp_path / "params.npz", w_enc=np.array([Harm()], dtype=object))
     with pytest.raises(UnreadableFile, match="plain numbers"):
+        load_any(tmp_path / "params.npz")
+    with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:
+        archive.writestr("words.txt", "no array")
+    with pytest.raises(UnreadableFile, match=r"'words\.txt' in it is no array"):
         load_any(tmp_path / "params.npz")
 
 

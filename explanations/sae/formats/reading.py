@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from assay.explanations.errors import ExplanationError
 from torch import Tensor
 
@@ -59,9 +59,15 @@ class State:
         if got != wanted:
             told = ", ".join(map(str, wanted)) + ("," if len(wanted) == 1 else "")
             self.wrong.append(f"{name} has shape {got}, expected ({told})")
-        elif not bool(torch.isfinite(value).all()):
+        if 0 in got:
+            self.wrong.append(f"{name} is empty")
+        if value.is_complex():
+            self.wrong.append(f"{name} holds complex numbers")
+            return None
+        numbers = value.float()
+        if not bool(numbers.isfinite().all()):
             self.wrong.append(f"{name} holds NaN or infinite numbers")
-        return value.float()
+        return numbers
 
     def choose(self, key: str, allowed: tuple[object, ...], default: object) -> Any:
         """An option of the configuration that has to be one of these."""
@@ -74,15 +80,32 @@ class State:
     def count(self, key: str, value: Any) -> int | None:
         """A whole number of at least 1 (a tensor of one number will do)."""
         plain = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        if isinstance(plain, bool) or not isinstance(plain, int | float) or plain != int(plain) or plain < 1:
+        if not is_number(plain) or plain % 1 or plain < 1:
             self.wrong.append(f"{key} is {value!r}, expected a whole number of at least 1")
             return None
         return int(plain)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Whether an option of the configuration is set; null counts as not."""
+        return bool(self.choose(key, (True, False, None), default))
+
+    def number(self, key: str, default: float) -> float:
+        """An option of the configuration that has to be a finite number."""
+        value = self.config.get(key, default)
+        if not is_number(value):
+            self.wrong.append(f"{key} is {value!r}, expected a number")
+            return default
+        return float(value)
 
     def check(self) -> None:
         """Raise an :class:`ExplanationError` with all that is wrong so far."""
         if self.wrong:
             raise ExplanationError(f"{self.path}: {'; '.join(self.wrong)}")
+
+
+def is_number(value: Any) -> bool:
+    """A finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def sizes_of(config: Mapping[str, Any], **names: str) -> dict[str, int]:

@@ -82,14 +82,14 @@ def read_saelens(folder: Path) -> SAE | Transcoder:
     if not isinstance(config["metadata"], dict):
         state.wrong.append(f"metadata {config['metadata']!r} found, expected an object")
         state.check()
-    scaling = _finetuned(state)
+    scaling, average = _finetuned(state), state.number("norm_scaling_factor", 1.0)
     weights = state.take(KEYS[architecture])
     about: dict[str, object] = {"folder": folder.name, "written_by": "saelens"}
     made = _made(state, architecture, weights, NORMALISATIONS[normalise], about | _sparsity(folder, state))
     if scaling is not None:
         made = replace(made, W_dec=made.W_dec * scaling[:, None])
     if normalise == "expected_average_only_in" and "norm_scaling_factor" in config:
-        made = rescaled(made, float(config["norm_scaling_factor"]))
+        made = rescaled(made, average)
     if "transcoder" not in architecture:
         return made
     skip = weights.get("W_skip")
@@ -146,7 +146,7 @@ def _made(
     """The SAE that these weights are, or the reading half of a transcoder."""
     config = state.config
     across, level = "transcoder" in architecture, weights.pop("topk_threshold", None)
-    subtract = bool(config.get("apply_b_dec_to_input", True)) and not across
+    subtract = state.flag("apply_b_dec_to_input", True) and not across
     given = {name: value for name, value in weights.items() if name in TENSORS}
     kind, k, pursuit = OURS.get(architecture, "jumprelu" if "threshold" in given else "standard"), None, None
     if architecture == "gated":
@@ -158,6 +158,7 @@ def _made(
         pursuit = _pursuit(state)
         given |= {"W_enc": weights["W_dec"].T, "b_enc": torch.zeros(len(weights["W_dec"]))}
         given["b_dec"] = weights["b_dec"] * subtract  # the decoder leaves it out where the encoder does
+    rescaled_by_rows, widths = state.flag("rescale_acts_by_decoder_norm", False), _widths(state)
     state.check()
     made = SAE(
         **given,  # type: ignore[arg-type]
@@ -169,25 +170,33 @@ def _made(
         normalise=normalise,
         pursuit=pursuit,
     )
-    if config.get("rescale_acts_by_decoder_norm"):
+    if rescaled_by_rows:
         made = unit_rows(made)
-    return made if level is None else _thresholded(made, architecture, level, state)
+    return made if level is None else _thresholded(made, architecture, level, widths)
 
 
 def _pursuit(state: State) -> Pursuit:
     config = state.config
     steps = config.get("max_iterations")
     return Pursuit(
-        float(config.get("residual_threshold", 1e-2)),
+        state.number("residual_threshold", 1e-2),
         None if steps is None else state.count("max_iterations", steps),
-        bool(config.get("stop_on_duplicate_support", True)),
+        state.flag("stop_on_duplicate_support", True),
     )
 
 
-def _thresholded(sae: SAE, architecture: str, level: Tensor, state: State) -> SAE:
+def _widths(state: State) -> list[int]:
+    """The nested widths of a Matryoshka SAE."""
+    told = state.config.get("matryoshka_widths") or []
+    if not isinstance(told, list):
+        state.wrong.append(f"matryoshka_widths is {told!r}, expected a list of whole numbers")
+        return []
+    return [n for i, w in enumerate(told) if (n := state.count(f"matryoshka_widths[{i}]", w)) is not None]
+
+
+def _thresholded(sae: SAE, architecture: str, level: Tensor, widths: list[int]) -> SAE:
     """A BatchTopK checkpoint as it is used: the threshold that its batches came to (after any rescaling)."""
-    widths = state.config.get("matryoshka_widths") or []
-    prefixes = tuple(sorted({*map(int, widths), sae.width})) if architecture.startswith("matryoshka") else ()
+    prefixes = tuple(sorted({*widths, sae.width})) if architecture.startswith("matryoshka") else ()
     about = {"trained_as": architecture, **sae.about}
     threshold = torch.full_like(sae.b_enc, float(level))
     return replace(sae, architecture="jumprelu", threshold=threshold, prefixes=prefixes, about=about)

@@ -31,7 +31,7 @@ def read_sparsify(folder: Path) -> SAE | Transcoder:
     state.sizes |= _latents(config)
     activation = state.choose("activation", ("topk", "groupmax"), "topk")
     k = state.count("k", config.get("k"))
-    transcode = bool(config.get("transcode"))
+    transcode, signed = state.flag("transcode", False), state.flag("signed", False)
     skip: dict[str, Shape] = {"W_skip": ("d_in", "d_in")} if "W_skip" in state.found else {}
     weights = state.take({**KEYS, **skip})
     site, target = sites(folder.name)
@@ -40,7 +40,7 @@ def read_sparsify(folder: Path) -> SAE | Transcoder:
         W_dec=weights["W_dec"],
         b_enc=weights["encoder.bias"],
         b_dec=weights["b_dec"],
-        architecture="signed_topk" if config.get("signed") else activation,
+        architecture="signed_topk" if signed else activation,
         k=k,
         subtract_b_dec=not transcode,
         site=site if transcode else target,
