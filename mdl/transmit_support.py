@@ -42,10 +42,10 @@ def support(wire: Wire, active: Active | None, cost: SupportCost | None, rows: i
             return _frequencies(wire, active, rows, parts)
         case "dependent":
             tree = None if cost is None else cost.dependence
-            return Tree(*_parents(wire, tree, parts), rows).adaptive(wire, active)
+            return Tree(*parents(wire, tree, parts), rows).adaptive(wire, active)
         case "dependent frequencies":
             tree = None if cost is None else cost.dependence
-            return Tree(*_parents(wire, tree, parts), rows).told(wire, active, tree)
+            return Tree(*parents(wire, tree, parts), rows).told(wire, active, tree)
     raise BitstreamError("an unknown code of the support")
 
 
@@ -77,7 +77,7 @@ def _frequencies(wire: Wire, active: Active | None, rows: int, parts: int) -> Ac
     return Active.at(row, part, rows, parts)
 
 
-def _parents(wire: Wire, tree: Dependence | None, parts: int) -> tuple[Ints, int]:
+def parents(wire: Wire, tree: Dependence | None, parts: int) -> tuple[Ints, int]:
     """The parent of each part, and the number of positions of a datum."""
     given = None if tree is None else tree.parent
     counts = None

@@ -117,7 +117,10 @@ class Tree:
 
     def told(self, wire: Wire, active: Active | None, tree: Dependence | None) -> Active:
         """The counts, then everything at their frequencies."""
-        seen, ones = self._counts(wire, tree)
+        return self.at(wire, active, *self.counts(wire, tree))
+
+    def at(self, wire: Wire, active: Active | None, seen: Ints, ones: Ints) -> Active:
+        """Everything at the frequencies of counts [parts, 2] that both ends have."""
         return self._run(wire, active, ones.astype(np.float64), seen.astype(np.float64), learning=False)
 
     def _run(self, wire: Wire, active: Active | None, ones: Floats, seen: Floats, learning: bool) -> Active:
@@ -158,7 +161,7 @@ class Tree:
         on[:, parent == BEFORE] = False if before is None else before[: len(now), past]
         return on
 
-    def _counts(self, wire: Wire, tree: Dependence | None) -> tuple[Ints, Ints]:
+    def counts(self, wire: Wire, tree: Dependence | None) -> tuple[Ints, Ints]:
         """Rows [parts, 2] with the parent off and on, and those of them with the part active."""
         n = int(on.natural(wire, None if tree is None else np.array([max(self.rows, 1)]), 1)[0])
         total = on.natural(wire, None if tree is None else tree.ones.sum(1) + 1, self.parent.size) - 1
