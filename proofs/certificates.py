@@ -21,7 +21,7 @@ from .claims import Claim
 from .expressions import canonical
 from .obligations import Obligation
 
-FORMAT = "assay.certificate/2"
+FORMAT = "assay.certificate/3"
 CHECKER = Path(__file__).with_name("check.py")
 
 
@@ -54,12 +54,22 @@ def document(
             name: {"digest": digests[name], "operations": list(obligation.graphs[name].operations)}
             for name in claim.networks
         },
-        "substitution": [list(pair) for pair in obligation.substitution],
+        "lemmas": _lemmas(obligation, verdict),
         "verdict": verdict,
         "evidence": evidence,
     }
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _lemmas(obligation: Obligation, verdict: str) -> dict[str, Any]:
+    """What shortens the proof; a witness needs nothing of it."""
+    kept = obligation if verdict == "proved" else None
+    return {
+        "definitions": [[name, canonical(form)] for name, form in kept.definitions] if kept else [],
+        "substitution": [list(pair) for pair in kept.substitution] if kept else [],
+        "twins": [[v, u, str(c)] for v, u, c in kept.twins] if kept else [],
+    }
 
 
 def witness_evidence(inputs: Mapping[str, Fraction]) -> dict[str, str]:

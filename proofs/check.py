@@ -3,20 +3,21 @@
     python3 -I check.py CERTIFICATE... [--weights W.safetensors ...]
 
 A certificate holds a claim, the networks it speaks of (operations, and digests of their weights), and a
-*proof* (a tree of case splits; leaves are closed by linear bounds, or point by point) or a *witness* (an
-input on which the claim fails). This file shares no code with the prover. It trusts `for`, `given` and
-`show`, the operations and itself; how the author worded the claim (`stated`) is printed, but not proved.
-Weights are found in --weights or beside the certificate as DIGEST.safetensors, and must have the digest.
+*proof* (a tree of case splits whose leaves linear bounds close) or a *witness* (an input on which the claim
+fails). This file shares no code with the prover. It trusts `for`, `given` and `show`, the operations and
+itself; how the author worded the claim (`stated`) is printed, but not proved. Weights are found in --weights
+or beside the certificate as DIGEST.safetensors, and must have the digest.
 
 The claim becomes a formula that only a counterexample satisfies; its atoms are e >= 0 or e > 0 for linear
-forms e over units: the constant 1, inputs, affine forms, ReLUs. e is bounded on a box by substituting units
-backwards (Singh et al. 2019; Zhang et al. 2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·u) on [l, u]
-is sound for any a, s in [0, 1]. In "float32" an affine unit may be off by g (|M||v| + |c|) + k 2^-126, where
-g = k u / (1 - k u), u = 2^-24 (Higham 2002, 3.1).
+forms e of units: the constant 1, inputs, affine forms, ReLUs, and other functions, which may be anything
+between their bounds. e is bounded on a box by substituting units backwards (Singh et al. 2019, Zhang et al.
+2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. In "float32"
+an affine unit may be off by g (|M||v| + |c|) + k 2^-126, where g = k u / (1 - k u), u = 2^-24 (Higham 2002,
+3.1); products, reciprocals and roots are rounded once, exp is within 2 units in the last place.
 
 Everything is a whole number; many forms are substituted at once, side by side in lanes of one long integer.
 Coefficients are rounded down to multiples of 2^-KEEP; what that may hide, |v| for each, is added to the
-bound. A box takes over the intervals of the box it was cut from, and bounds anew only what may have either
+bound. A box takes over the bounds of the box it was cut from, and bounds anew only what may have either
 sign. What stays open is tried again without rounding.
 """
 
@@ -29,20 +30,23 @@ import json
 import re
 import struct
 import sys
+from collections import Counter
+from decimal import Context, Decimal
 from fractions import Fraction
+from functools import reduce
 from itertools import compress, product
-from math import lcm, prod
-from operator import itemgetter, mul
+from math import inf, isqrt, lcm, prod
+from operator import itemgetter, mul, or_
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-GRID, SLOPE, KEEP, FINE = 64, 16, 48, 128  # bits behind the point: bounds, slopes, coefficients, weights
+SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coefficients, bounds, weights
 EVERY = 3  # so seldom is a box bounded before it is cut
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
 Form = dict[int, Any]  # exact coefficients of units; unit 0 is the constant 1
 Formula = tuple[Any, ...]  # ("atom", form, strict), ("and", [formula…]) or ("or", [formula…])
-Tensors = dict[str, tuple[str, tuple[int, ...], list[float]]]
 
 
 def need(condition: object, why: str) -> None:
@@ -61,31 +65,28 @@ def number(text: Any) -> Fraction:
     return Fraction(text)
 
 
-def whole(values: Any) -> tuple[list[int], int]:
-    """Exact values times their smallest common denominator, and this."""
-    ratios = [value.as_integer_ratio() for value in values]
-    below = lcm(*{bottom for _, bottom in ratios})
-    return [top * (below // bottom) for top, bottom in ratios], below
+def scaled(value: Any, unit: int = 1 << FINE) -> int:
+    top, below = value.as_integer_ratio()
+    return int(top * unit // below)
 
 
-def read_weights(path: str | Path) -> tuple[str, Tensors]:
+def read_weights(path: str | Path) -> tuple[str, Any]:
     """Digest over the sorted (name, dtype, shape, bytes), and the tensors of a safetensors file."""
-    data = Path(path).read_bytes()
-    start = 8 + struct.unpack("<Q", data[:8])[0]
-    sha, tensors, table = hashlib.sha256(), {}, json.loads(data[8:start])
-    table.pop("__metadata__", None)
-    for name, entry in sorted(table.items()):
-        raw, shape = data[start:][slice(*entry["data_offsets"])], tuple(entry["shape"])
-        code, dtype = TYPES.get(entry["dtype"], ("", entry["dtype"].lower().replace("i", "int")))
-        sha.update(f"{name}\0torch.{dtype}\0{shape}\0".encode() + raw)
-        values = [v for (v,) in struct.iter_unpack(f"<{code}", raw)] if code else []
-        if code == "H":
-            values = [struct.unpack("<f", struct.pack("<I", v << 16))[0] for v in values]
-        tensors[name] = (dtype, shape, values)
+    data, sha, tensors = Path(path).read_bytes(), hashlib.sha256(), {}
+    start = 8 + int.from_bytes(data[:8], "little")
+    table = json.loads(data[8:start])
+    for name in sorted(table.keys() - {"__metadata__"}):
+        kind, shape, (first, last) = fields(table[name], "dtype", "shape", "data_offsets")
+        code, dtype = TYPES.get(kind, ("", kind.lower().replace("i", "int")))
+        raw = data[start + first : start + last]
+        sha.update(f"{name}\0torch.{dtype}\0{tuple(shape)}\0".encode() + raw)
+        if code == "H":  # the first half of a float32
+            code, raw = "f", b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
+        tensors[name] = dtype, shape, [v for (v,) in struct.iter_unpack(f"<{code}", raw)] if code else []
     return sha.hexdigest(), tensors
 
 
-def literal(node: ast.AST) -> Fraction:
+def literal(node: Any) -> Fraction:
     return number(ast.unparse(node).replace(" ", ""))
 
 
@@ -104,8 +105,8 @@ def negate(formula: Formula) -> Formula:
     return "or" if formula[0] == "and" else "and", [negate(part) for part in formula[1]]
 
 
-def flat(formula: Formula, kind: str) -> list[Formula]:
-    return [part for each in formula[1] for part in flat(each, kind)] if formula[0] == kind else [formula]
+def flat(formula: Formula, *kinds: str) -> list[Formula]:
+    return [p for part in formula[1] for p in flat(part, *kinds)] if formula[0] in kinds else [formula]
 
 
 def decided(formula: Formula, tops: Any) -> bool:
@@ -116,103 +117,138 @@ def decided(formula: Formula, tops: Any) -> bool:
     return (any if formula[0] == "and" else all)([decided(part, tops) for part in formula[1]])
 
 
-def linear_map(how: list[Any], tensors: Tensors, units: Any) -> Any:
+def exponential(t: int, one: int, digits: int = 60) -> list[int]:
+    """Whole numbers around one · e^(t / one); decimal rounds correctly, and 2^12 · 10^-60 is less than 10^-50."""
+    need(t < one << 12, "exp of a large number")
+    near = (
+        Fraction(Context(digits).divide(Decimal(max(t, -one << 12)), Decimal(one)).exp(Context(digits))) * one
+    )
+    return [max(0, int(near * (1 - Fraction(1, 10**50))) - 1), int(near * (1 + Fraction(1, 10**50))) + 1]
+
+
+def linear_map(how: list[Any], tensors: Any, units: Any) -> Any:
     """The rows of a map of units, each with the number of its entry in the constant."""
     match how:
         case ["times", factor]:
-            yield from enumerate({unit: number(factor)} for unit in units)
+            yield from enumerate([(unit, number(factor))] for unit in units)
         case ["matrix", name, transposed]:
             (rows, columns), w = tensors[name][1:]
             for i in range(columns if transposed else rows):
                 row = w[i::columns] if transposed else w[i * columns : (i + 1) * columns]
-                yield i, dict(zip(units, row, strict=True))
+                yield i, zip(units, row, strict=True)
         case ["conv2d", name, [_, height, width], *axes, groups]:  # axes: stride, padding, dilation
             (out, depth, *window), w = tensors[name][1:]
             spans = zip((height, width), window, *axes, strict=True)
             places = [range((n + 2 * p - d * (k - 1) - 1) // s + 1) for n, k, s, p, d in spans]
             taps = list(product(range(depth), *map(range, window)))
             for channel, *place in product(range(out), *places):
-                found, first = dict[int, float](), channel * groups // out * depth
+                row, first = [], channel * groups // out * depth
                 for (c, *tap), weight in zip(taps, w[channel * len(taps) :], strict=False):
                     y, x = (o * s - p + k * d for o, k, s, p, d in zip(place, tap, *axes, strict=True))
                     if 0 <= y < height and 0 <= x < width:
-                        found[units[((first + c) * height + y) * width + x]] = weight
-                yield channel, found
+                        row.append((units[((first + c) * height + y) * width + x], weight))
+                yield channel, row
 
 
 class Problem:
-    """A claim bound to networks: `parts` together are the formula, `ranges` those of the inputs.
+    """A claim bound to networks: `parts` together are the formula, `ranges` those of the constant and inputs.
 
-    Units lie in `layers`: the constant 1 and the inputs, then affine forms, or ReLUs of units before them.
+    `definitions` add inputs that are linear in those before, and say so in `given`: that excludes no input.
+    `substitution` solves equations of `given` for inputs. `twins` are ReLUs v = c u + d of earlier ReLUs u,
+    where d lies between 0 and the bounds of what v reads less c times what u reads: relu rises, by no more
+    than its argument, and relu(c u) = c relu(u) for c > 0.
     """
 
-    def __init__(self, claim: Any, substitution: Any, networks: dict[str, Any]) -> None:
+    def __init__(self, claim: Any, lemmas: Any, networks: Any, grid: int = 1) -> None:
         declared, given, show, semantics, _ = fields(claim, "for", "given", "show", "semantics", "stated")
+        definitions, substitution, twins = fields(lemmas, "definitions", "substitution", "twins")
         need(semantics in ("real", "float32"), f"unknown semantics {semantics!r}")
         self.single, self.networks, self.called = semantics == "float32", networks, dict[Any, Any]()
-        self.groups: dict[str, list[str]] = {}  # names of a variable's components
-        self.ranges: dict[str, tuple[Fraction, Fraction, bool]] = {}
+        self.groups, self.inputs, self.ranges = dict[str, Any](), dict[str, Form](), list[Any]()
+        self.layers, self.made, self.twins, self.work = list[Any](), list[Any](), dict[int, Any](), 0
+        self.readers, self.curved = Counter[int](), set[int]()  # what is read, and by functions but ReLUs
+        self.declare("", [""], Fraction(1), Fraction(1), True)
         for name, kind, lo, hi, size in declared:
-            low, high, listed = number(lo), number(hi), WHOLE[kind]
-            fits = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name not in self.groups and size != 0
-            need(fits and not (self.single and listed and max(-low, high) > 2**24), f"bad variable {name!r}")
-            self.groups[name] = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
-            self.ranges |= dict.fromkeys(self.groups[name], (low, high, listed))
-        self.layers, self.made, self.work = [range(len(self.ranges) + 1)], dict[int, Any](), 0
-        self.width = {False: 128, True: 256}  # of lanes, by whether they are exact
-        self.inputs: dict[str, Form] = {name: {u: Fraction(1)} for u, name in enumerate(self.ranges, 1)}
-        parts: list[Any] = [] if given is None else [ast.parse(given, mode="eval").body]
-        if parts and isinstance(parts[0], ast.BoolOp) and isinstance(parts[0].op, ast.And):
-            parts = parts[0].values
-        self.gone, found = [name for name, _ in substitution], list[Formula]()
-        for name, k in substitution:  # an equality among the inputs is solved for one of them
-            (kind, (one, other)), unit = self.statement(parts[k]), 1 + list(self.ranges).index(name)
-            equal = kind == "and" and one[0] == other[0] == "atom" and not plus(one[1], other[1])
-            need(equal and unit in one[1] and len(self.layers) == 1, f"it does not determine {name}")
-            solution = {c: -f.get(unit, 0) / one[1][unit] for c, f in self.inputs.items()}
-            self.inputs = {c: plus(f, one[1], solution[c]) for c, f in self.inputs.items()}
-        for name in self.gone:
-            low, high, _ = self.ranges[name]
-            found += [atom(self.inputs[name], {0: low}), atom({0: high}, self.inputs[name])]
-        found += map(self.statement, parts)
-        self.parts = flat(("and", [*found, negate(self.statement(ast.parse(show, mode="eval").body))]), "and")
-        self.finish()
-
-    def add(self, made: list[Any]) -> range:
-        """Append units: forms, each with the number of its float32 roundings; or what ReLUs read."""
-        self.layers.append(range(self.layers[-1].stop, self.layers[-1].stop + len(made)))
-        self.made |= zip(self.layers[-1], made, strict=True)
-        return self.layers[-1]
-
-    def finish(self) -> None:
-        """Weights as whole multiples of 2^-bits, by the unit that is read; if they are none of 2^-FINE, they
-        are rounded down, which the rounding error of the affine unit covers."""
-        self.relus = {u: made for u, made in self.made.items() if isinstance(made, int)}
-        self.rounded, weights, readers = (
-            {},
-            dict[tuple[int, int], Any](),
-            [[-1, -1] for _ in range(self.layers[-1].stop)],
+            low, high, whole = number(lo), number(hi), WHOLE[kind]
+            need(not (self.single and whole and max(-low, high) > 2**24), f"{name!r} may be no float32")
+            need(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII), f"bad name {name!r}")
+            names = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
+            self.declare(name, names, low, high, whole)
+        node: Any = None if given is None else ast.parse(given, mode="eval").body
+        singles = [*self.inputs]
+        conjunction = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
+        equations: list[Any] = node.values if conjunction else [node] * (node is not None)
+        for name, text in definitions:
+            (form,) = self.numbers(node := ast.parse(text, mode="eval").body)
+            ends = [sorted((c * self.ranges[u][0], c * self.ranges[u][1])) for u, c in form.items()]
+            whole = all(c.denominator == 1 and self.ranges[u][2] for u, c in form.items())
+            self.declare(name, [name], sum(low for low, _ in ends), sum(high for _, high in ends), whole)
+            equations.append(ast.Compare(ast.Name(name), [ast.Eq()], [node]))
+        self.one = (
+            lcm(grid, *(end.denominator for low, high, _ in self.ranges for end in (low, high))) << GRID
         )
-        for u, (f, k) in ((u, made) for u, made in self.made.items() if u not in self.relus):
-            fine = {j: Fraction(Fraction(w) * 2**FINE // 1, 2**FINE) for j, w in f.items()}
-            if k * self.single or fine != f:
-                self.rounded[u] = (
-                    itemgetter(-1, -1, *f),
-                    *whole([0, 0, *map(abs, fine.values())]),
-                    k * self.single,
-                )
-            for j, w in fine.items():
-                readers[j].append(u)
-                weights[j, u] = w
-        values, below = whole(weights.values())
-        exact, self.bits = dict(zip(weights, values, strict=True)), below.bit_length() - 1
-        table = [[exact.get((j, u), 0) for u in units] for j, units in enumerate(readers)]
-        self.readers = [(itemgetter(*units), row) for units, row in zip(readers, table, strict=True)]
-        self.read = {j for j, units in enumerate(readers) if len(units) > 2} | set(self.relus.values())
-        self.norms = [max(sum(map(abs, table[u])) for u in layer) for layer in self.layers]
-        self.precise = sum(SLOPE if layer[0] in self.relus else self.bits for layer in self.layers)
+        self.add("input", [("input", []) for _ in self.ranges])
+        for name, k in substitution:
+            need(isinstance(equations[k].ops[0], ast.Eq), f"it does not determine {name}")
+            (one,), (other,) = self.numbers(equations[k].left), self.numbers(equations[k].comparators[0])
+            zero, unit = plus(one, other, -1), [*self.inputs].index(name)
+            need(len(self.layers) == 1, "an equation of more than inputs")
+            self.inputs = {c: plus(f, zero, -f.get(unit, 0) / zero[unit]) for c, f in self.inputs.items()}
+        self.singles = [self.inputs[name] for name in singles]  # what float32 numbers hold
+        found = list[Formula]()
+        for name, _ in substitution:
+            low, high, _ = self.ranges[[*self.inputs].index(name)]
+            found += [atom(self.inputs[name], {0: low}), atom({0: high}, self.inputs[name])]
+        found += map(self.statement, equations)
+        found.append(negate(self.statement(ast.parse(show, mode="eval").body)))
+        self.parts = flat(("and", found), "and")
+        for v, u, c in twins:
+            (layer,) = (layer for layer in self.layers if v in layer.units)
+            need(self.made[v][0] == self.made[u][0] == "relu" and u < layer.units[0], f"{v}, {u}: no twins")
+            self.twins[v] = u, scaled(number(c))
+            need(self.twins[v][1] > 0, "a multiple that is not positive")
+            self.readers[self.made[v][1][0]] -= 1
+            layer.bits, layer.norm = FINE, max(layer.norm, 1 << FINE) + self.twins[v][1]
+        self.precise = sum(layer.bits for layer in self.layers)
 
-    def statement(self, node: Any) -> Any:
+    def declare(self, name: str, components: list[str], low: Any, high: Any, whole: bool) -> None:
+        need(name not in self.groups and not self.layers, f"{name!r} is declared already, or too late")
+        self.groups[name] = components
+        for component in components:
+            self.inputs[component] = {len(self.ranges): Fraction(1)}
+            self.ranges.append((low, high, whole))
+
+    def add(self, kind: str, made: list[Any]) -> range:
+        """Append units: functions with what they read, or rows of weights in 2^-FINE."""
+        units = range(len(self.made), len(self.made) + len(made))
+        sources = Counter[int]() if kind == "affine" else Counter(u for _, read, *_ in made for u in read)
+        self.made += made
+        self.readers.update(sources)
+        self.curved.update(sources if kind != "relu" else ())
+        norm = max(sources.values(), default=0) << SLOPE  # coefficients grow by at most norm / 2^bits
+        self.layers.append(SimpleNamespace(kind=kind, units=units, bits=SLOPE, norm=norm, columns=[], errs=0))
+        return units
+
+    def affine(self, forms: list[Form], depth: int) -> range:
+        """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded down
+        to multiples of 2^-FINE, which the rounding errors cover."""
+        units = self.add("affine", [{j: scaled(w) for j, w in f.items() if w} for f in forms])
+        layer, columns, made = self.layers[-1], dict[int, Any](), self.made[units.start :]
+        spread = reduce(or_, (w for row in made for w in row.values()), 1 << FINE)
+        layer.bits = FINE + 1 - (spread & -spread).bit_length()
+        exact = all(w * 2**FINE == made[i][j] for i, f in enumerate(forms) for j, w in f.items() if w)
+        layer.errs = depth * self.single or (not exact and -1)
+        for u, row in zip(units, made, strict=True):
+            for j, w in row.items():
+                columns.setdefault(j, [(-1, 0), (-1, 0)]).append((u, w >> (FINE - layer.bits)))
+        for j, column in columns.items():
+            readers, weights = zip(*column, strict=True)
+            layer.columns.append((j, itemgetter(*readers), weights))
+            layer.norm = max(layer.norm, sum(map(abs, weights)))
+            self.readers[j] += 1
+        return units
+
+    def statement(self, node: Any) -> Formula:
         """The formula that a text means."""
         match node:
             case ast.BoolOp(op=op, values=parts):
@@ -220,55 +256,51 @@ class Problem:
             case ast.UnaryOp(op=ast.Not(), operand=inner):
                 return negate(self.statement(inner))
             case ast.Compare(left=ast.Call(func=ast.Name(id="argmax"), args=args), ops=[ast.Eq()]):
-                forms, k = self.vector(*args), int(literal(node.comparators[0]))
-                need(k in range(len(forms)), "an argmax that is no place")  # the first of the largest wins
-                return "and", [atom(forms[k], f, j < k) for j, f in enumerate(forms) if j != k]
+                forms, k = self.numbers(*args), literal(node.comparators[0])
+                need(k in [*range(len(forms))], "an argmax that is no place")  # the first of the largest wins
+                return "and", [atom(forms[int(k)], f, j < k) for j, f in enumerate(forms) if j != k]
             case ast.Compare(left=left, ops=[ast.LtE() | ast.Lt() | ast.Eq() as op], comparators=[right]):
-                a, b = self.form(left), self.form(right)
+                (a,), (b,) = self.numbers(left), self.numbers(right)
                 less = atom(b, a, isinstance(op, ast.Lt))
                 return ("and", [less, atom(a, b)]) if isinstance(op, ast.Eq) else less
         raise ValueError(f"no statement of the language: {ast.dump(node)[:60]}")
 
-    def form(self, node: Any) -> Form:
-        """The number that a text means."""
-        match node:
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
-                return plus(self.form(left), self.form(right), 1 if isinstance(op, ast.Add) else -1)
-            case ast.BinOp(left=factor, op=ast.Mult(), right=right):
-                return plus({}, self.form(right), literal(factor))
-            case ast.Subscript(value=base, slice=ast.Constant(value=int(i))):
-                return self.vector(base)[i]
-            case ast.Name(id=name):
-                return self.inputs[name]
-            case ast.Call(func=ast.Name(id="max"), args=[one, other]):  # b + relu(a - b), in whole multiples
-                gap = plus(self.form(one), b := self.form(other), -1)
-                key, (_, below) = repr(sorted(gap.items())), whole(gap.values())
-                if key not in self.called:
-                    self.called[key] = self.add([*self.add([(plus({}, gap, below), 0)])])[0]
-                return plus(b, {self.called[key]: Fraction(1, below)})
-        return plus({}, {0: literal(node)})
-
-    def vector(self, *nodes: Any) -> list[Form]:
-        """The numbers that texts mean: variables, calls of networks, or single numbers."""
+    def numbers(self, *nodes: Any) -> list[Form]:
+        """The numbers that texts mean, one after the other."""
         match nodes:
+            case [ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right)]:
+                (a,), (b,) = self.numbers(left), self.numbers(right)
+                return [plus(a, b, 1 if isinstance(op, ast.Add) else -1)]
+            case [ast.BinOp(left=factor, op=ast.Mult(), right=right)]:
+                (form,) = self.numbers(right)
+                return [plus({}, form, literal(factor))]
+            case [ast.Subscript(value=base, slice=ast.Constant(value=int(i)))]:
+                return [self.numbers(base)[i]]
             case [ast.Name(id=name)]:
                 return [self.inputs[component] for component in self.groups[name]]
+            case [ast.Call(func=ast.Name(id="max" | "abs" as name), args=[one, *more])]:
+                need(len(more) == (name == "max"), "max of two, abs of one")
+                (a,) = self.numbers(one)
+                (b,) = self.numbers(*more) if more else [plus({}, a, -1)]
+                gap = plus(a, b, -1)
+                key, below = repr(sorted(gap.items())), lcm(*(w.denominator for w in gap.values()))
+                if key not in self.called:
+                    self.called[key] = self.add("relu", [("relu", self.affine([plus({}, gap, below)], 0))])
+                return [plus(b, {self.called[key][0]: Fraction(1, below)})]
             case [ast.Call(func=ast.Name(id=name), args=args)] if name in self.networks:
-                return self.call(name, self.vector(*args))
+                return self.call(name, self.numbers(*args))
             case [node]:
-                return [self.form(node)]
-        return [form for node in nodes for form in self.vector(node)]
+                return [plus({}, {0: literal(node)})]
+        return [form for node in nodes for form in self.numbers(node)]
 
     def call(self, name: str, forms: list[Form]) -> list[Form]:
         """A network on some inputs; equal inputs, and equal calls, are the same units."""
         key = repr([sorted(f.items()) for f in forms])
         if key not in self.called:  # a float32 holds an input, and a small whole constant
-            ends = [(len(f), *max(f.items(), default=(0, 0))) for f in forms]
-            plain = [
-                w == 1 and u in self.layers[0] if u else w == int(w) and abs(w) <= 2**24 for _, u, w in ends
-            ]
-            rounded = max(size for size, _, _ in ends) > 1 or not all(plain)
-            self.called[key] = self.add([(f, rounded) for f in forms])
+            small = [{0: w} for f in forms for w in f.values() if abs(w) <= 2**24 and w % 1 == 0]
+            self.called[key] = self.affine(
+                forms, not all(f in self.singles or f in [{}, *small] for f in forms)
+            )
         if (name, key) not in self.called:
             values, (operations, tensors) = [self.called[key]], self.networks[name]
             for op in operations:
@@ -276,109 +308,170 @@ class Problem:
             self.called[name, key] = [{u: Fraction(1)} for u in values[-1]]
         return list(self.called[name, key])
 
-    def operation(self, op: list[Any], values: list[range], tensors: Tensors) -> range:
+    def operation(self, op: list[Any], values: list[Any], tensors: Any) -> Any:
         """Append one operation of a network; `values` are the units of its earlier values."""
         match op:
-            case ["relu", s]:
-                return self.add([*values[s]])
+            case ["relu" | "exp" | "reciprocal" | "sqrt" as kind, s]:
+                return self.add(kind, [(kind, [u]) for u in values[s]])
+            case ["product", s, t]:
+                return self.add("product", [("product", uv) for uv in zip(values[s], values[t], strict=True)])
+            case ["select", [*pieces]]:  # each of a value, a start, a stop and a step
+                return [values[s][i] for s, *span in pieces for i in range(*span)]
+            case ["table", s, name]:  # the row of a matrix for each token
+                (_, n), w = tensors[name][1:]
+                return self.add("table", [("table", [u], w[c::n]) for u in values[s] for c in range(n)])
             case ["affine", [*terms], str(const)]:
-                shift, total = (
-                    tensors[const[1:]][2] if const[0] == "@" else [number(const)],
-                    dict[int, Form](),
-                )
+                shift = tensors[const[1:]][2] if const[0] == "@" else [number(const)]
+                rows, forms = dict[int, Any](), list[Form]()
                 for s, *how in terms:
                     for i, (c, row) in enumerate(linear_map(how, tensors, values[s])):
-                        start = {0: Fraction(shift[c if len(shift) > 1 else 0])}
-                        total[i] = plus(total.get(i, start), {u: Fraction(w) for u, w in row.items()})
-                weights = [[w for u, w in f.items() if u] for f in total.values()]
-                depth = max(map(len, weights)) - all(abs(w) == 1 for row in weights for w in row)
-                depth = max(depth, 0) + any(0 in f for f in total.values())
-                return self.add([(f, depth) for f in total.values()])
+                        rows.setdefault(i, [(0, shift[c if len(shift) > 1 else 0])]).extend(row)
+                for row in rows.values():
+                    forms.append(form := Form())
+                    for u, w in row:
+                        form[u] = Fraction(form[u]) + Fraction(w) if u in form else w
+                plain = all(abs(w) == 1 for row in rows.values() for _, w in row[1:])
+                depth = max(max(map(len, rows.values())) - 1 - plain, 0)
+                return self.affine(forms, depth + any(row[0][1] for row in rows.values()))
         raise ValueError(f"unknown operation {op[0]!r}")
-
-    def points(self, box: Box) -> Any:
-        """Every point of a box of whole numbers; components that were substituted count no more."""
-        spans: list[Any] = []
-        for (name, (_, _, listed)), low, high in zip(self.ranges.items(), *box.ends, strict=True):
-            one = low == high or name in self.gone
-            need(listed or one, f"{name} is not whole")
-            spans.append([low] if one else range(-(-low // 1), high // 1 + 1))
-        need(prod(map(len, spans)) <= 2**20, "too many points")
-        return (Box(self, point, point, box) for point in map(list, product(*spans)))
 
 
 class Box:
-    """Bounds of units, times 2^GRID, where the inputs are in [low, high], a part of the `outer` box."""
+    """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms of
+    the cuts that led there."""
 
-    def __init__(self, problem: Problem, low: Any, high: Any, outer: Any = None, exact: bool = False) -> None:
-        self.problem, self.ends, self.exact, self.settled = problem, (low, high), exact, False
-        ends, self.below = whole([1, *low, 1, *high])
-        self.corners = list(zip(ends[: len(ends) // 2], ends[len(ends) // 2 :], strict=True))
-        unknown = [float("inf")] * problem.layers[-1].stop
-        self.low: list[Any] = [*outer.low] if outer else [-v for v in unknown]
-        self.high: list[Any] = [*outer.high] if outer else [*unknown]
-        self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
-        self.lines, self.radii, self.depth = (
-            dict[int, Any](),
-            dict[int, int](),
-            outer.depth + 1 if outer else 0,
+    def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
+        self.problem, self.exact, self.settled = problem, exact, False
+        start = outer or SimpleNamespace(low=[-inf] * len(problem.made), high=[inf] * len(problem.made))
+        self.low, self.high = [*start.low], [*start.high]
+        self.depth, self.facts, self.gaps = (
+            (outer.depth + 1, outer.facts, outer.gaps) if outer else (0, {}, {})
         )
-        for u, (least, most) in enumerate(self.corners):
-            self.set(u, (least << GRID) // self.below, -((-most << GRID) // self.below))
+        self.sizes = [*outer.sizes] if outer else [inf] * len(problem.made) + [0]  # the largest |v|
+        self.lines, self.radii = dict[int, Any](), dict[int, int]()
+        for u, (low, high, _) in enumerate(() if outer else problem.ranges):
+            self.set(u, scaled(low, problem.one), -scaled(-high, problem.one))
 
-    def set(self, unit: int, low: int, high: int) -> None:
+    def set(self, unit: int, low: Any, high: Any) -> None:
         self.low[unit], self.high[unit] = max(self.low[unit], low), min(self.high[unit], high)
         self.sizes[unit] = max(-self.low[unit], self.high[unit], 0)
 
+    def halves(self, k: int, value: Fraction) -> Any:
+        """The box where unit k (for k < 0: unit -k, negated) is at most `value`, and that where it is more."""
+        unit, sign, one, ranges = abs(k), 1 if k > 0 else -1, self.problem.one, self.problem.ranges
+        whole = unit < len(ranges) and ranges[unit][2]
+        need(unit and (not whole or value.denominator == 1), "a cut between whole numbers")
+        for above in (False, True):
+            edge, half = value + (above and whole), Box(self.problem, self)
+            fact = atom({unit: sign}, {0: edge}, not whole) if above else atom({0: edge}, {unit: sign})
+            half.facts = {**self.facts, k if above else -k: fact}
+            lower = above == (k > 0)
+            low, high = scaled(edge * sign, one), -scaled(-edge * sign, one)
+            half.set(unit, low if lower else -inf, inf if lower else high)
+            yield half
+
     def settle(self) -> None:
-        """Bound the units that others read, from the first layer to the last, and relax ReLUs."""
-        problem, one = self.problem, 1 << SLOPE
+        """Bound the units that others read, from the first layer to the last."""
+        problem = self.problem
+        anew = self.exact and any(layer.errs for layer in problem.layers)  # errors follow all sizes
         for layer in () if self.settled else problem.layers[1:]:
-            for u in layer:
-                if u in problem.relus:
-                    low, high = self.low[problem.relus[u]], self.high[problem.relus[u]]
-                    self.set(u, max(low, 0), max(high, 0))
-                    up = high * one // (high - low) if low < 0 < high else one
-                    cap = -(-max(-up * low, (one - up) * high) // one) if low < 0 < high else 0
-                    self.lines[u] = (
-                        one * (high > -low),
-                        up,
-                        cap,
-                    )  # lower slope, upper slope, and its intercept
-                elif u in problem.rounded:
-                    pick, weights, below, k = problem.rounded[u]
-                    size, total = sum(map(mul, pick(self.sizes), weights)), sum(pick(self.sizes))
-                    need(not k or (k < 2**20 and size < below << (GRID + 127)), "float32 may overflow")
-                    self.radii[u] = -(-size * k // (below * (2**24 - k))) + (total >> (FINE - 1)) + 2
-            anew = self.exact and problem.rounded  # rounding errors follow the size of all units
-            doubtful = [u for u in layer if u in problem.read and u not in problem.relus]
-            doubtful = [u for u in doubtful if anew or self.low[u] < 0 < self.high[u]]
-            signs = [{u: sign} for u in doubtful for sign in (1, -1)]
-            tops, unit = self.upper(signs, {}) if doubtful else ([], 1)
+            if layer.kind != "affine":
+                for u in layer.units:
+                    self.set(u, *self.function(u, *problem.made[u]))
+                continue
+            for u in layer.units if layer.errs else ():
+                row, k = problem.made[u], max(layer.errs, 0)
+                size = sum(abs(w) * self.sizes[j] for j, w in row.items()) >> FINE
+                need(not k or (k < 2**20 and size < problem.one << 127), "float32 may overflow")
+                lost = 2 * sum(self.sizes[j] for j in row) >> FINE
+                self.radii[u] = (size + 1) * k // (2**24 - k) + (k * problem.one >> 126) + lost + 3
+            doubtful = [u for u in layer.units if problem.readers[u]]
+            if not anew:
+                doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
+            tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {})
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
-                self.set(u, -bottom // unit, -(-top // unit))
+                self.set(u, -bottom >> keep, -(-top >> keep))
         self.settled = True
+
+    def function(self, unit: int, kind: str, sources: Any, table: Any = ()) -> tuple[int, int]:
+        """Bounds of a function's unit from those of what it reads; ReLUs also get their lines."""
+        if unit in self.problem.twins:
+            self.twin(unit, *self.problem.twins[unit])
+        low, high = self.low[sources[0]], self.high[sources[0]]
+        one, single = self.problem.one, self.problem.single
+        match kind:
+            case "relu":
+                slope, open_ = 1 << SLOPE, low < 0 < high
+                up = high * slope // (high - low) if open_ else slope
+                cap = -(-max(-up * low, (slope - up) * high) // slope) if open_ else 0
+                self.lines[unit] = slope * (high > -low), up, cap  # lower slope, upper slope, its intercept
+                return max(low, 0), max(high, 0)
+            case "table":
+                first, last = -(-low // one), high // one
+                need(0 <= first <= last < len(table), "no row of the table")
+                ends = table[first : last + 1]
+                return scaled(min(ends), one), -scaled(-max(ends), one)
+            case "product":
+                ends = [v * w for v in (low, high) for w in (self.low[sources[1]], self.high[sources[1]])]
+                low = (max(min(ends), 0) if sources[0] == sources[1] else min(ends)) // one
+                high = -(-max(ends) // one)
+            case "exp":
+                low, high = exponential(low, one)[0], exponential(high, one)[1]
+            case "reciprocal":
+                need(low > 0 or high < 0, "dividing by what may be 0")
+                low, high = one * one // high, -(-one * one // low)
+            case "sqrt":
+                need(low >= 0, "the root of what may be negative")
+                low, high = isqrt(low * one), isqrt(high * one) + 1
+        need(not single or max(-low, high) < one << 127, "float32 may overflow")
+        off = [
+            (abs(v) >> (22 if kind == "exp" else 24)) + (one >> 126) + 2 if single else 0 for v in (low, high)
+        ]
+        return max(low - off[0], min(low, 0)) if low >= 0 else low - off[0], high + off[1]
+
+    def twin(self, v: int, u: int, scale: int) -> None:
+        """Bound what ReLU v reads by `scale` times what ReLU u reads, and how far they lie apart, which is seen
+        when both are written in what they read."""
+        made, twins, total, ends = self.problem.made, self.problem.twins, Counter[int](), list[Any]()
+        (mine,), (other,) = made[v][1], made[u][1]
+        if v not in self.gaps:
+            for unit, factor in ((mine, 1 << FINE), (other, -scale)):
+                for j, w in (made[unit] if isinstance(made[unit], dict) else {unit: 1 << FINE}).items():
+                    twin, multiple = twins.get(j, (j, 1 << FINE))
+                    total[twin] += w * factor * multiple
+                    ends.append([w * factor * d << FINE for d in self.gaps[j][1]] if j in twins else [0])
+            ends += [(t * self.low[j], t * self.high[j]) for j, t in total.items() if t]
+            slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)
+            least = (sum(map(min, ends)) >> 3 * FINE) - slack
+            most = -(-sum(map(max, ends)) >> 3 * FINE) + slack
+            self.gaps[v] = (least, most), (min(least, 0), max(most, 0))
+        least, most = self.gaps[v][0]
+        self.set(mine, (self.low[other] * scale >> FINE) + least, -(-self.high[other] * scale >> FINE) + most)
 
     def refuted(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the usual lower ones."""
         self.settle()
-        atoms, queue = list[Form](), [formula]
-        while queue:
-            part = queue.pop(0)
-            queue[:0] = [] if part[0] == "atom" else part[1]
-            atoms += [part[1]] if part[0] == "atom" else []
-        forms = [dict(zip(f, whole(f.values())[0], strict=True)) for f in atoms]
+        forms = list[Any]()
+        for _, form, _ in flat(formula, "and", "or"):
+            below = lcm(*(w.denominator for w in form.values()))
+            forms.append({u: int(w * below) for u, w in form.items()})
         if decided(formula, iter(self.upper(forms, slopes)[0])):
             return True
-        return not self.exact and Box(self.problem, *self.ends, self, True).refuted(formula, slopes)
+        return not self.exact and Box(self.problem, self, True).refuted(formula, slopes)
 
     def upper(self, forms: list[dict[int, int]], slopes: dict[int, int]) -> tuple[list[int], int]:
-        """Upper bounds n / d of forms, in units of 2^-GRID: substitute from the last unit to the first in all
-        forms at once, each in a lane of `width` bits. The sum of `found` (coefficients) and `error` 2^-GRID,
-        both in units of 2^-keep, is the bound; they are at most `size` and `loss` in any lane."""
-        problem, width = self.problem, self.problem.width[self.exact]
-        error = loss = size = change = 0
+        """Upper bounds of forms times 2^keep, and `keep`: substitute from the last unit to the first in all
+        forms at once, each in a lane of `width` bits; `found` are the coefficients, `bound` the bounds."""
+        problem, sizes, made, bound = self.problem, self.sizes, self.problem.made, 0
         keep, last = problem.precise if self.exact else KEEP, max((u for f in forms for u in f), default=0)
+        layers = [layer for layer in reversed(problem.layers) if layer.units[0] <= last]
+        size: Any = max((abs(w) for f in forms for w in f.values()), default=0) << keep
+        change: Any = size
+        for layer in layers:
+            change = max(change, size * layer.norm)
+            size += (size * layer.norm >> layer.bits) + 1
+        reach = sum(v for v in sizes[: last + 1] if v < inf) + sum(self.radii.values())
+        width = max(change, 4 * size * reach).bit_length() + 3
         ones = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
         half = ones << (width - 1)  # added to a number, it makes every lane positive
 
@@ -391,104 +484,93 @@ class Box:
             lifted = number + half
             return ((lifted - (lifted & ((ones << by) - ones))) >> by) - (half >> by)
 
-        found = [0] * (problem.layers[-1].stop + 1)
-        for k, (u, value) in ((k, term) for k, terms in enumerate(forms) for term in terms.items()):
-            found[u] += value << (width * k + keep)
-            size = max(size, abs(value) << keep)
-        for layer, norm in zip(reversed(problem.layers), reversed(problem.norms), strict=True):
-            ramps = layer[0] in problem.relus
-            if layer[0] > last or not (norm or ramps or layer[0] in problem.rounded):
+        found = [0] * (len(made) + 1)
+        for k, form in enumerate(forms):
+            for u, value in form.items():
+                found[u] += value << (width * k + keep)
+        for layer in layers:
+            lost = 0
+            if not any(found[layer.units.start : layer.units.stop]):
                 continue
-            change, gaps, lost = size * norm, 0, 0
-            size += (change >> problem.bits) + 1
-            if max(change, size << SLOPE).bit_length() + 2 > width:
-                break
-            for u in layer:
-                if not self.sizes[u]:  # it is 0 in this box
-                    found[u] = 0
-                    continue
-                pick, weights = problem.readers[u]
-                read = pick(found) if norm else ()
-                if sums := sum(map(mul, filter(None, read), compress(weights, read))):
-                    found[u] += floor(sums, problem.bits)
-                    lost += self.sizes[u]
+            for u in layer.units if layer.errs else ():
+                bound += (found[u] - 2 * negative(found[u])) * self.radii[u]
+            for j, pick, weights in layer.columns:
+                read = pick(found)
+                if sizes[j] and (sums := sum(map(mul, filter(None, read), compress(weights, read)))):
+                    found[j] += floor(sums, layer.bits)
+                    lost += sizes[j]
                     problem.work += len(weights) * len(forms)
-                if (c := found[u]) and ramps:
-                    (down, up, cap), source = self.lines[u], problem.relus[u]
+            for u in layer.units if layer.kind != "affine" else ():
+                c = found[u]
+                if not c or not sizes[u]:  # it is 0 in this box
+                    continue
+                if layer.kind != "relu" or u in problem.twins:
+                    least, most = self.gaps[u][1] if u in problem.twins else (self.low[u], self.high[u])
+                    minus, (source, scale) = negative(c), problem.twins.get(u, (0, 0))
+                    bound += (c - minus) * most + minus * least
+                    c, lost = floor(c * scale, FINE), lost + sizes[source]
+                else:
+                    (down, up, cap), (source,) = self.lines[u], made[u][1]
                     if cap:  # it may be on or off
                         minus = negative(c)
-                        error += (c - minus) * cap
+                        bound += (c - minus) * cap
                         c = floor((c - minus) * up + minus * slopes.get(u, down), SLOPE)
-                        gaps, lost = gaps + cap, lost + self.sizes[source]
-                    found[source] += c
-                elif c and u in problem.rounded:
-                    error += (c - 2 * negative(c)) * self.radii[u]
-                    gaps += self.radii[u]
-            lost = 0 if self.exact else lost
-            error, loss, size = error + lost * ones, loss + lost + size * gaps, size << ramps
-        reach = sum(abs(v) for ends in self.corners for v in ends)
-        if max(size * reach, change, size << SLOPE, loss).bit_length() + 2 > width:
-            self.problem.width[self.exact] += 32  # numbers do not fit into their lanes
-            return self.upper(forms, slopes)
-        corner = 0
-        for c, (least, most) in zip(found, self.corners, strict=False):
-            minus = negative(c)
-            corner += (c - minus) * most + minus * least
-        middle, ats = 1 << (width - 1), range(0, width * len(forms), width)
-        lanes = (
-            [((side + half) >> at & (2 * middle - 1)) - middle for at in ats] for side in (corner, error)
+                        lost += sizes[source]
+                found[source] += c
+            bound += 0 if self.exact else lost * ones
+        at, mask = range(0, width * len(forms), width), (1 << width) - 1
+        return [((bound + half) >> k & mask) - (1 << width - 1) for k in at], keep
+
+
+def closed(box: Box, parts: list[Formula], item: Any) -> bool:
+    """Whether the parts exclude each other in the box: one fails, or a sum of parts and facts; or this is so
+    wherever some inputs are set to whole numbers."""
+    problem = box.problem
+    if isinstance(item, dict) and "points" in item:
+        (units,) = fields(item, "points")
+        need(all(problem.ranges[u][2] for u in units), "points of what is not whole")
+        spans = [range(-(-box.low[u] // problem.one), box.high[u] // problem.one + 1) for u in units]
+        need(prod(map(len, spans)) <= 2**20, "too many points")
+        return all(
+            at(box, zip(units, values, strict=True)).refuted(("and", parts), {}) for values in product(*spans)
         )
-        return [(c << GRID) + e * self.below for c, e in zip(*lanes, strict=True)], self.below << keep
-
-
-def closed(problem: Problem, box: Box, parts: list[Formula], item: Any) -> bool:
-    """Whether the parts exclude each other in the box: one fails, or their sum; or at every point."""
-    if item == "points":
-        return all(point.refuted(("and", parts), {}) for point in problem.points(box))
-    slopes, multipliers = fields(item, "slopes", "sum") if item != 0 else ([], [])
+    slopes, multiples, cuts = fields(item, "slopes", "sum", "cuts") if item != 0 else ([], [], [])
     need(all(type(a) is int and 0 <= a <= 1 << SLOPE for _, a in slopes), "a slope outside [0, 1]")
-    total, strict = Form(), False
-    for k, text in multipliers:
-        need(type(k) is int and k >= 0 and parts[k][0] == "atom", "a multiplier of what is no atom")
-        need(number(text) > 0, "a multiplier that is not positive")
-        total, strict = plus(total, parts[k][1], number(text)), strict or parts[k][2]
-    return box.refuted(("atom", total, strict) if multipliers else ("and", parts), dict(slopes))
+    total, strictly = Form(), False
+    for (kind, form, strict), text in [(parts[k], c) for k, c in multiples] + [
+        (box.facts[k], c) for k, c in cuts
+    ]:
+        need(kind == "atom" and number(text) > 0, "no positive multiple of an atom")
+        total, strictly = plus(total, form, number(text)), strictly or strict
+    return box.refuted(("atom", total, strictly) if multiples or cuts else ("and", parts), dict(slopes))
+
+
+def at(box: Box, values: Any) -> Box:
+    inner = Box(box.problem, box)
+    for u, value in values:
+        inner.set(u, scaled(value, box.problem.one), -scaled(-value, box.problem.one))
+    return inner
 
 
 def check_proof(problem: Problem, proof: Any) -> int:
     """Walk the tree in preorder, and close every leaf. Gives the number of leaves."""
-    low, high, listed = map(list, zip(*problem.ranges.values(), strict=True))
-    stack: list[Any] = [(Box(problem, low, high), problem.parts)]
+    stack: list[Any] = [(Box(problem), problem.parts)]
     leaves, failed = 0, []
-    for at, item in enumerate(proof):
+    for place, item in enumerate(proof):
         need(stack, "the tree has too many nodes")
         box, parts = stack.pop()
-        if not isinstance(item, list):
-            leaves += 1
-            failed += [] if closed(problem, box, parts, item) else [at]
-            continue
-        kind, k, last = item
-        need(type(k) is int and k >= 0, f"node {at}: an index is no index")
-        if box.depth % EVERY == 0:
-            box.settle()
-        if kind == "cut":
-            (low, high), left = box.ends, number(last)
-            right = left + 1 if listed[k] else left
-            need(low[k] <= left < high[k] and right <= high[k], f"node {at}: a cut outside of the box")
-            need(not listed[k] or left.denominator == 1, f"node {at}: a cut between whole numbers")
-            below, above = [*high[:k], left, *high[k + 1 :]], [*low[:k], right, *low[k + 1 :]]
-            children = [(Box(problem, low, below, box), parts), (Box(problem, above, high, box), parts)]
-        elif kind == "phase" and last is None:  # a unit is not positive, or not negative
-            children = []
-            for sign, least, most in ((-1, box.low[k], 0), (1, 0, box.high[k])):
-                half = Box(problem, box.ends[0], box.ends[1], box)
-                half.set(k, least, most)
-                children.append((half, [*parts, atom({k: Fraction(sign)}, {})]))
-        else:
-            need(kind == "case" and last is None and parts[k][0] == "or", f"node {at}: an unknown split")
-            others = parts[:k] + parts[k + 1 :]
-            children = [(box, others + flat(part, "and")) for part in flat(parts[k], "or")]
-        stack += reversed(children)
+        match item:
+            case ["cut", int(k), value]:
+                if box.depth % EVERY == 0:
+                    box.settle()
+                stack += reversed([(half, parts) for half in box.halves(k, number(value))])
+            case ["case", int(k)]:
+                need(k >= 0 and parts[k][0] == "or", f"node {place}: no alternatives")
+                others = parts[:k] + parts[k + 1 :]
+                stack += reversed([(box, others + flat(part, "and")) for part in flat(parts[k], "or")])
+            case _:
+                leaves += 1
+                failed += [] if closed(box, parts, item) else [place]
     need(not stack, "the tree is not complete")
     need(not failed, f"leaves not closed: {failed}")
     return leaves
@@ -496,26 +578,25 @@ def check_proof(problem: Problem, proof: Any) -> int:
 
 def check_witness(problem: Problem, witness: dict[str, str]) -> int:
     """The witness is in scope, and the claim is false of it whatever the roundings."""
-    point = [number(value) for value in fields(witness, *problem.ranges)]
-    entries = zip(point, problem.ranges.values(), problem.inputs.values(), strict=True)
-    for value, (low, high, listed), f in entries:
-        need(low <= value <= high and (value.denominator == 1 or not listed), "the witness is out of range")
-        need(sum(c * [1, *point][u] for u, c in f.items()) == value, "the witness breaks an equality")
+    point = [Fraction(1), *map(number, fields(witness, *[*problem.inputs][1:]))]
+    for value, (low, high, whole), f in zip(point, problem.ranges, problem.inputs.values(), strict=True):
+        need(low <= value <= high and (value.denominator == 1 or not whole), "the witness is out of range")
+        need(sum(c * point[u] for u, c in f.items()) == value, "the witness breaks an equality")
         single = not problem.single or struct.unpack("<f", struct.pack("<f", float(value)))[0] == value
         need(single, "the witness is no float32 point")
-    box = Box(problem, point, point)
-    need(box.refuted(negate(("and", problem.parts)), {}), "the witness may satisfy the claim")
+    refuted = at(Box(problem), enumerate(point)).refuted(negate(("and", problem.parts)), {})
+    need(refuted, "the witness may satisfy the claim")
     return 1
 
 
-def check(path: Path, weights: dict[str, Tensors]) -> str:
+def check(path: Path, weights: dict[str, Any]) -> str:
     """Check one certificate against weights by digest; gives in words what it establishes."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    names = ("format", "claim", "networks", "substitution", "verdict", "evidence")
-    head, claim, networks, substitution, verdict, evidence, seal = fields(content, *names, "seal")
+    names = ("format", "claim", "networks", "lemmas", "verdict", "evidence")
+    head, claim, networks, lemmas, verdict, evidence, seal = fields(content, *names, "seal")
     body = json.dumps({name: content[name] for name in names}, sort_keys=True, separators=(",", ":"))
     need(seal == hashlib.sha256(body.encode()).hexdigest(), "the seal does not match the content")
-    need(head == "assay.certificate/2" and verdict in ("proved", "refuted"), f"unknown: {head!r} {verdict!r}")
+    need(head == "assay.certificate/3" and verdict in ("proved", "refuted"), f"unknown: {head!r} {verdict!r}")
     loaded = {}
     for name, network in networks.items():
         digest, operations = fields(network, "digest", "operations")
@@ -525,7 +606,8 @@ def check(path: Path, weights: dict[str, Tensors]) -> str:
         single = all(dtype == "float32" for dtype, _, _ in weights[digest].values())
         need(single or claim["semantics"] != "float32", f"the weights of {name} are not float32")
         loaded[name] = operations, weights[digest]
-    problem = Problem(claim, substitution, loaded)
+    point = [number(value) for value in evidence.values()] if verdict == "refuted" else []
+    problem = Problem(claim, lemmas, loaded, lcm(*(value.denominator for value in point)))
     count = (check_proof if verdict == "proved" else check_witness)(problem, evidence)
     theorem = f"for {claim['for']} given {claim['given']}: {claim['show']} [{claim['semantics']}]"
     work = f"{count} leaves, {problem.work} multiplications"

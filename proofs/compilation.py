@@ -39,12 +39,14 @@ class Forms:
         variables: forms of the claim's variables, a vector for `x[0..n]`.
         graphs: networks by name; a call to any other name is an error.
         rounding: whether networks run in float32 with roundings.
+        exact: forms that float32 numbers hold, because the claim's variables are such.
     """
 
     program: Program
     variables: Mapping[str, Form | Vector]
     graphs: Mapping[str, Graph]
     rounding: bool
+    exact: frozenset[Form] = frozenset()
     called: dict[tuple[str, Vector], Vector] = field(default_factory=dict)
     sources: dict[Vector, int] = field(default_factory=dict)
     ramps: dict[Form, Form] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Forms:
     def source(self, inputs: Vector) -> int:
         """The step that holds the inputs of a network."""
         if inputs not in self.sources:
-            rounds = self.rounding and not all(map(_single, inputs))
+            rounds = self.rounding and not all(f in self.exact or _small(f) for f in inputs)
             self.sources[inputs] = affine_of(self.program, inputs, int(rounds))
         return self.sources[inputs]
 
@@ -97,8 +99,9 @@ class Forms:
             return _comparison(op, args[0], args[1])
         if op == "argmax":
             return ArgMax(tuple(form for arg in args for form in _vector(arg)))
-        if op == "max":
-            return self.larger(*map(_scalar, args))
+        if op in ("max", "abs"):
+            a, b = map(_scalar, args if op == "max" else (args[0], -_scalar(args[0])))
+            return self.larger(a, b)
         if op == "neg":
             return -_scalar(args[0])
         if op not in ("+", "*", "/"):
@@ -115,11 +118,9 @@ class Forms:
         return b + self.ramps[gap]
 
 
-def _single(form: Form) -> bool:
-    """Whether a float32 holds a form exactly: one free variable, or a small whole constant."""
-    if not form.terms:
-        return form.const.denominator == 1 and abs(form.const) <= 2**24
-    return len(form.terms) == 1 and form.terms[0][0][0] == 0 and form.terms[0][1] == 1 and not form.const
+def _small(form: Form) -> bool:
+    """Whether a form is a whole constant that a float32 holds."""
+    return not form.terms and form.const.denominator == 1 and abs(form.const) <= 2**24
 
 
 def _scalar(value: Value) -> Form:

@@ -30,6 +30,8 @@ Progress = Callable[[str, str], None]
 Source = str | Path | claim_files.ClaimFile | Iterable[Claim]
 
 MEMORY = 4 << 30
+_COMPARED = 2.0
+"""Seconds that the proof without lemmas may take at least, where there is one with them."""
 _GRACE = 1.25
 """By how much the hard limit of time lies above the budget, which stages keep themselves; and 1 s more."""
 
@@ -229,8 +231,13 @@ def _judged(task: Task) -> _Found:
     elif obligation is None:
         found.verdict, found.stage = _finite(task)
     else:
+        before = task.deadline.left
         found.explained = _with_lemmas(task) if task.claim.lemmas else None
-        found.verdict, found.stage = _ladder(task, obligation)
+        if found.explained is None:
+            found.verdict, found.stage = _ladder(task, obligation)
+        else:
+            spent = before - task.deadline.left
+            found.verdict, found.stage = _without_lemmas(task, obligation, spent)
     if isinstance(found.verdict, Unknown) and found.explained is not None:
         found.verdict, found.stage = found.explained, plans.LEMMAS
     if isinstance(found.verdict, Proved | Refuted):
@@ -280,22 +287,28 @@ def _too_large(task: Task, reason: str) -> Unknown:
 
 
 def _with_lemmas(task: Task) -> Proved | None:
-    """A proof of the claim as its lemmas restate it, within half of the budget; None where there is none."""
-    claim = task.claim
-    for lemma in task.claim.lemmas:
-        claim = lemmas.restated(claim, lemma)
+    """A proof that uses the claim's lemmas, within half of the budget; None where there is none."""
     changed = replace(
         task,
-        claim=claim,
         deadline=Deadline(task.deadline.left / 2),
         note=lambda line: task.note(f"with lemmas: {line}"),
     )
-    verdict, _ = _ladder(changed, bind(claim, task.graphs or {}))
+    verdict, _ = _ladder(changed, lemmas.explained(task.claim, task.graphs or {}))
     if not isinstance(verdict, Proved):
         task.note(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
         return None
-    names = ", ".join(lemma.kind for lemma in task.claim.lemmas)
-    return replace(verdict, trusted=(*verdict.trusted, f"the prover's restatement by {names}"))
+    return verdict
+
+
+def _without_lemmas(task: Task, obligation: Obligation, spent: float) -> tuple[Verdict, str]:
+    """The same proof without them, to compare: not for longer than three times what was `spent` with them."""
+    seconds = min(task.deadline.left, max(_COMPARED, 3 * spent))
+    changed = replace(
+        task,
+        deadline=Deadline(seconds),
+        note=lambda line: task.note(f"without lemmas, in {seconds:.1f} s: {line}"),
+    )
+    return _ladder(changed, obligation)
 
 
 def _existence(verdict: Verdict) -> Verdict:

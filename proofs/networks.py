@@ -43,8 +43,7 @@ class ClaimNetworks:
             if graphs is not None:
                 bind(claim, graphs)
                 faults += _vacuous(claim, graphs)
-            for lemma in claim.lemmas:
-                lemmas.restated(claim, lemma)
+                lemmas.explained(claim, graphs)
         except InputError as error:
             faults += error.faults
         except (ValueError, OSError) as error:

@@ -1,9 +1,9 @@
 """Claims in few words: what the rest of the proof, and the checker, need to know of the language.
 
 The normal form has numbers, components of vectors, calls, sums, differences, multiples `c * e` by a number,
-`max` of two numbers, `argmax(…) == k`, `<=`, `<` and `==` of two numbers, and `and`, `or`, `not`. Everything
-else is written out in these words: `abs(e)` as `max(e, -e)`, `min` by `max`, vectors component by component,
-`a => b` as `not a or b`; what is computed from numbers alone is computed.
+`abs`, `max` of two numbers, `argmax(…) == k`, `<=`, `<` and `==` of two numbers, and `and`, `or`, `not`.
+Everything else is written out in these words: `min` by `max`, vectors component by component, `a => b` as
+`not a or b`; what is computed from numbers alone is computed.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class _Words:
             parts = tuple(part for arg in args for part in _vector(arg))
             return ArgMax(parts) if op == "argmax" else _reduced(op, parts)
         if op in ("abs", "neg"):
-            signs = [(e, _times(_number(Fraction(-1)), e)) for e in _vector(args[0])]
-            each = tuple(less if op == "neg" else _larger(e, less) for e, less in signs)
+            less = _number(Fraction(-1))
+            each = tuple(_times(less, e) if op == "neg" else _size(e) for e in _vector(args[0]))
             return each if isinstance(args[0], tuple) else each[0]
         total = args[0]
         for arg in args[1:]:
@@ -286,6 +286,10 @@ def _merged(a: Vector, b: Vector) -> Vector:
     """Largest and second largest of two groups that are told so themselves."""
     seconds = (_reduced("min", (a[0], b[0])), *a[1:], *b[1:])
     return _larger(a[0], b[0]), _reduced("max", seconds)
+
+
+def _size(e: Expr) -> Expr:
+    return _number(abs(e.value)) if e.op == "number" else _made("abs", e)
 
 
 def _larger(a: Expr, b: Expr) -> Expr:

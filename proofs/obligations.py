@@ -9,12 +9,12 @@ decides; a certificate relies on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from .claims import Claim
+from .claims import Claim, Variable
 from .compilation import Forms, Vector
 from .expressions import Expr, ExpressionError, conjuncts, fold
 from .faults import Fault, InputError
@@ -41,6 +41,9 @@ class Obligation:
         free: names of the free variables.
         substitution: eliminated components, each with the number of the conjunct of `given` that determines
         it.
+        definitions: inputs that lemmas add, with the forms that they stand for; they are among the inputs, and
+        their equations come after the conjuncts of `given`.
+        twins: ReLUs that are about a multiple c of another, as (unit, other unit, c).
     """
 
     claim: Claim
@@ -56,6 +59,8 @@ class Obligation:
     inputs: Mapping[str, Form]
     free: tuple[str, ...]
     substitution: tuple[tuple[str, int], ...]
+    definitions: tuple[tuple[str, Expr], ...] = ()
+    twins: tuple[tuple[int, int, Fraction], ...] = ()
 
     def points(self) -> int | None:
         """Number of inputs in the box of all free variables; None where some are real."""
@@ -67,25 +72,36 @@ class Obligation:
         return total
 
     def declared(self, point: list[Fraction]) -> dict[str, Fraction]:
-        """Values of all declared components where the free variables are `point`."""
-        return {name: form.at([np.array(point, dtype=object)]) for name, form in self.inputs.items()}
+        """Values of all components that the claim declares where the free variables are `point`."""
+        values = [np.array(point, dtype=object)]
+        return {name: self.inputs[name].at(values) for v in self.claim.variables for name in v.components}
 
 
-def bind(claim: Claim, graphs: Mapping[str, Graph]) -> Obligation:
+def bind(
+    claim: Claim, graphs: Mapping[str, Graph], definitions: Mapping[str, Expr] | None = None
+) -> Obligation:
     """Write a claim over the given networks as an obligation.
+
+    `definitions` are further inputs, each a linear form of those before it: the equations are solved for the
+    inputs that were declared first.
 
     Raises:
         InputError: the claim is not piecewise linear, or does not fit the networks; with the column in its
         text.
     """
-    ranges = {c: (v.lo, v.hi, v.whole) for v in claim.variables for c in v.components}
     given, show = _written_out(claim, graphs)
-    eliminated, substitution = _eliminations(claim, given)
+    original, added = claim, dict[str, Expr]()
+    for name, expr in (definitions or {}).items():
+        claim, added[name] = _defined(claim, name, expr)
+    ranges = {c: (v.lo, v.hi, v.whole) for v in claim.variables for c in v.components}
+    equations = tuple(Expr("==", (Expr("name", name=name), expr)) for name, expr in added.items())
+    eliminated, substitution = _eliminations(claim, given + equations)
     free = tuple(name for name in ranges if name not in eliminated)
     program = Program([Free(len(free))], len(ranges))
     inputs = _inputs(tuple(ranges), free, eliminated)
-    algebra = Forms(program, _grouped(claim, inputs), graphs, claim.semantics == "float32")
-    parts = tuple(_statement(part, algebra, claim, "given") for part in given)
+    exact = frozenset(inputs[c] for v in original.variables for c in v.components)
+    algebra = Forms(program, _grouped(claim, inputs), graphs, claim.semantics == "float32", exact)
+    parts = tuple(_statement(part, algebra, claim, "given") for part in given + equations)
     bounds = [
         Atom(form, strict=False)
         for name, _ in substitution
@@ -95,8 +111,45 @@ def bind(claim: Claim, graphs: Mapping[str, Graph]) -> Obligation:
     lo, hi, whole = zip(*(ranges[name] for name in free), strict=True) if free else ((), (), ())
     counterexample = Both((scope, negate(_statement(show, algebra, claim, "show"))))
     return Obligation(
-        claim, given, show, graphs, program, lo, hi, whole, counterexample, scope, inputs, free, substitution
+        original,
+        given,
+        show,
+        graphs,
+        program,
+        lo,
+        hi,
+        whole,
+        counterexample,
+        scope,
+        inputs,
+        free,
+        substitution,
+        tuple(added.items()),
     )
+
+
+def _defined(claim: Claim, name: str, expr: Expr) -> tuple[Claim, Expr]:
+    """The claim with one more input, over the widest range that its form allows, and the form written out."""
+    if any(v.name == name for v in claim.variables):
+        raise ValueError(f"{name} is declared already")
+    components = {c: v for v in claim.variables for c in v.components}
+    names = {v.name: v.size for v in claim.variables}
+    written = normal(Expr("<=", (expr, expr)), names, {})
+    algebra = Forms(Program([Free(len(components))]), _grouped(claim, _identity(claim)), {}, False)
+    form = fold(written.args[0], algebra) if written.op == "<=" else None
+    if not isinstance(form, Form) or len(algebra.program.steps) > 1:
+        raise ValueError("not one number that is linear in the variables")
+    used = [(c, list(components.values())[i]) for (_, i), c in form.terms]
+    ends = [sorted((c * v.lo, c * v.hi)) for c, v in used]
+    lo, hi = (form.const + sum((end[side] for end in ends), Fraction(0)) for side in (0, 1))
+    whole = form.const.denominator == 1 and all(v.whole and c.denominator == 1 for c, v in used)
+    variable = Variable(name, "integer" if whole else "real", lo, hi)
+    return replace(claim, variables=(*claim.variables, variable)), written.args[0]
+
+
+def _identity(claim: Claim) -> dict[str, Form]:
+    names = [c for v in claim.variables for c in v.components]
+    return {name: Form.of(0, i) for i, name in enumerate(names)}
 
 
 def _written_out(claim: Claim, graphs: Mapping[str, Graph]) -> tuple[tuple[Expr, ...], Expr]:
@@ -142,8 +195,8 @@ def _eliminations(
 ) -> tuple[dict[str, Form], tuple[tuple[str, int], ...]]:
     """Each eliminated component as a form over all components, and the conjuncts that determine them in
     order."""
-    names = [c for v in claim.variables for c in v.components]
-    identity = {name: Form.of(0, i) for i, name in enumerate(names)}
+    identity = _identity(claim)
+    names = list(identity)
     found: dict[int, Form] = {}
     order = []
     for number, part in enumerate(given):

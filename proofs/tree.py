@@ -66,12 +66,15 @@ class Tree:
         owners: list[int] = []
         for number in self.preorder():
             node = self.nodes[number]
+            new: list[Any]
             if node.cut is not None:
-                new = [["cut", positions[node.cut[0]], str(node.cut[1])]]
+                new = [["cut", 1 + positions[node.cut[0]], str(node.cut[1])]]
             elif node.phase is not None:
                 relu = program.steps[node.phase[0]]
                 assert isinstance(relu, Relu)
-                new = [["phase", program.unit(relu.source, node.phase[1]), None]]
+                new = [["cut", program.unit(relu.source, node.phase[1]), "0"]]
+            elif node.leaf == ["points"]:
+                new = [{"points": [1 + place for place in positions]}]
             else:
                 new = node.leaf
             items += new

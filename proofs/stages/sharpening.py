@@ -43,23 +43,18 @@ class Cases:
         """Whether there are few enough cases, each of atoms."""
         return len(self.alternatives) <= MAX_CASES
 
-    def case(self, number: int, phases: int) -> Case:
-        """The atoms of one case, in a box with so many fixed phases."""
+    def case(self, number: int) -> Case:
+        """The atoms of one case."""
         if self.choice is None:
             numbered = [(k, part) for k, part in enumerate(self.parts) if isinstance(part, Atom)]
             return Case(tuple(numbered), 1)
         kept = [part for k, part in enumerate(self.parts) if k != self.choice]
         conditions = [(k, part) for k, part in enumerate(kept) if isinstance(part, Atom)]
-        first = len(kept) + phases
+        first = len(kept)
         own = [
             (first + k, part) for k, part in enumerate(self.alternatives[number]) if isinstance(part, Atom)
         ]
         return Case(tuple(conditions + own), len(own))
-
-    def phase_parts(self, phases: int) -> list[int]:
-        """Numbers of the phases' atoms among the checker's parts, after the case split if there is one."""
-        first = len(self.parts) - (self.choice is not None)
-        return list(range(first, first + phases))
 
 
 @dataclass
@@ -76,7 +71,7 @@ def attempt(
     """Try to close boxes lo, hi [boxes, free], case by case."""
     if not len(lo):
         return Attempt([], [])
-    head = [] if cases.choice is None else [["case", cases.choice, None]]
+    head = [] if cases.choice is None else [["case", cases.choice]]
     result = Attempt([True] * len(lo), [list(head) for _ in range(len(lo))])
     for number in range(len(cases.alternatives)):
         rows = [k for k in range(len(lo)) if result.closed[k]]
@@ -94,7 +89,7 @@ def _one_case(
     rows: list[int],
     result: Attempt,
 ) -> None:
-    case = cases.case(number, 0)
+    case = cases.case(number)
     if not case.own:
         for k in rows:
             result.closed[k] = False
@@ -119,9 +114,9 @@ def _one_case(
         if found is None:
             result.closed[row] = False
         else:
-            count = len(phases[k])
-            parts = [part for part, _ in cases.case(number, count).atoms] + cases.phase_parts(count)
-            result.items[row].append(leaf(*found, parts, batch.program, _unstable(bounds, k)))
+            parts = [part for part, _ in case.atoms]
+            facts = [sign * batch.program.unit(bounds.source(step), i) for step, i, sign in phases[k]]
+            result.items[row].append(leaf(*found, parts, facts, batch.program, _unstable(bounds, k)))
 
 
 def open_units(bounds: Bounds) -> Tensor:
@@ -172,9 +167,14 @@ def _on_grid(weights: Array) -> Array:
 
 
 def leaf(
-    sharp: Sharpened, k: int, parts: list[int], program: Program, unstable: list[tuple[int, int, float]]
+    sharp: Sharpened,
+    k: int,
+    parts: list[int],
+    facts: list[int],
+    program: Program,
+    unstable: list[tuple[int, int, float]],
 ) -> dict[str, Any]:
-    """What the checker needs to close box `k`: `parts` number its atoms, then its phases.
+    """What the checker needs to close box `k`: `parts` number its atoms, `facts` its phases.
 
     `unstable` are the open ReLUs (step, unit) with their usual lower slopes, which need not be told.
     """
@@ -182,5 +182,8 @@ def leaf(
     for step, i, usual in unstable:
         if step in sharp.slopes and (a := float(sharp.slopes[step][k, i])) != usual:
             slopes.append([program.unit(step, i), int(a * SLOPE_UNIT)])
-    weights = zip(parts, [*sharp.multipliers[k].tolist(), *sharp.phase_multipliers[k].tolist()], strict=False)
-    return {"slopes": slopes, "sum": [[part, str(Fraction(w))] for part, w in weights if w > 0]}
+    of_parts, of_facts = (
+        [[number, str(Fraction(w))] for number, w in zip(numbers, weights[k].tolist(), strict=False) if w > 0]
+        for numbers, weights in ((parts, sharp.multipliers), (facts, sharp.phase_multipliers))
+    )
+    return {"slopes": slopes, "sum": of_parts, "cuts": of_facts}
