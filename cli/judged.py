@@ -14,10 +14,12 @@ from .failures import Failure
 if TYPE_CHECKING:
     from assay.models import Network
     from assay.proofs import Claim, ClaimFile, Outcome
+    from assay.proofs.claims import Semantics
 
 Place = tuple[int, int]
 """Line and column, from 1."""
 
+_NAMED = re.compile(r"[A-Za-z]\w*=")
 _HEADER = re.compile(r"""^[ \t]*(?=\[\[[ \t]*["']?claim["']?[ \t]*\]\])""", re.MULTILINE)
 
 
@@ -83,17 +85,38 @@ def claim_source(path: str | Path) -> Source:
     return Source(file.path, file, claim_places(file.path.read_text(encoding="utf-8"), len(file.claims)))
 
 
-def property_sources(network: Path, properties: Sequence[Path]) -> list[Source]:
-    """Read an ONNX network and VNN-LIB properties of it; raises `proofs.InputError`, `Failure`."""
+def property_sources(
+    networks: Sequence[str], properties: Sequence[Path], semantics: Semantics | None
+) -> list[Source]:
+    """Read ONNX networks and VNN-LIB properties of them; raises `proofs.InputError`, `Failure`.
+
+    A network is a path, or `NAME=PATH` where a property speaks of several.
+    """
+    from assay import proofs
+
+    named: dict[str, Path] = {}
+    for text in networks:
+        name, _, file = text.partition("=") if _NAMED.match(text) else ("f", "", text)
+        if name in named:
+            raise Failure(f"--onnx {text}: {name} is {named[name]} already; name networks as NAME=PATH")
+        named[name] = Path(file)
+    read = {name: _onnx(path) for name, path in named.items()}
+    found = []
+    for path in properties:
+        claim = proofs.read_property(path, semantics)
+        if missing := sorted(set(claim.networks) - set(read)):
+            raise Failure(f"{path} speaks of {', '.join(missing)}: name each with --onnx NAME=PATH")
+        found.append(Source(path, [claim], [(1, 1)], {name: read[name] for name in claim.networks}))
+    return found
+
+
+def _onnx(path: Path) -> Network:
     from assay import proofs
 
     try:
-        read = proofs.read_onnx(network)
+        return proofs.read_onnx(path)
     except ModuleNotFoundError as error:
-        raise Failure(
-            f"{network}: reading ONNX needs the package {error.name}: install assay[onnx]"
-        ) from error
-    return [Source(path, [proofs.read_property(path)], [(1, 1)], {"f": read}) for path in properties]
+        raise Failure(f"{path}: reading ONNX needs the package {error.name}: install assay[onnx]") from error
 
 
 def claim_places(text: str, claims: int) -> list[Place]:

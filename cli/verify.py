@@ -19,6 +19,7 @@ from .sarif import sarif as sarif_log
 
 if TYPE_CHECKING:
     from assay.proofs import Outcome
+    from assay.proofs.claims import Semantics
 
 REFUTED = 1
 UNKNOWN = 3
@@ -27,13 +28,21 @@ UNKNOWN = 3
 @click.command(cls=Command)
 @click.argument("claims", nargs=-1, type=click.Path())
 @click.option(
-    "--onnx", type=click.Path(path_type=Path), help="Verify this network, against the properties of --vnnlib."
+    "--onnx",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="Verify this network, against the properties of --vnnlib; several where a property names them.",
 )
 @click.option(
     "--vnnlib",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A VNN-LIB property of the network of --onnx; may be repeated.",
+    help="A VNN-LIB property (1.0 or 2.0) of the network of --onnx; may be repeated.",
+)
+@click.option(
+    "--semantics",
+    type=click.Choice(["real", "float32"]),
+    help="Of which arithmetic properties are meant; by default float32, or what the tensors of 2.0 say.",
 )
 @click.option(
     "--certificates",
@@ -89,8 +98,9 @@ UNKNOWN = 3
 def verify(
     ctx: click.Context,
     claims: tuple[str, ...],
-    onnx: Path | None,
+    onnx: tuple[str, ...],
     vnnlib: tuple[Path, ...],
+    semantics: Semantics | None,
     certificates: Path | None,
     junit: Path | None,
     sarif: Path | None,
@@ -122,7 +132,7 @@ def verify(
     screen = Display(display, as_json)
     found: list[Judged] = []
     with _faults_annotated(as_json):
-        sources = _sources(claims, onnx, vnnlib)
+        sources = _sources(claims, onnx, vnnlib, semantics)
         ways: Ways = {"budget_s": budget, "certificates": certificates, "recall": not no_cache}
         if explain_plan:
             _explain(screen, sources, ways)
@@ -181,14 +191,16 @@ def _explain(screen: Display, sources: Sequence[Source], ways: Ways) -> None:
     show_plans(screen, made)
 
 
-def _sources(claims: Sequence[str], onnx: Path | None, vnnlib: Sequence[Path]) -> list[Source]:
+def _sources(
+    claims: Sequence[str], onnx: Sequence[str], vnnlib: Sequence[Path], semantics: Semantics | None
+) -> list[Source]:
     """Read everything before anything is verified."""
-    if (onnx is None) != (not vnnlib):
+    if bool(onnx) != bool(vnnlib):
         raise click.UsageError("--onnx and --vnnlib go together: a network, and properties of it")
-    if not claims and onnx is None:
+    if not claims and not onnx:
         raise click.UsageError("expected CLAIMS, or --onnx with --vnnlib")
     named = [claim_source(path) for path in claims]
-    return named if onnx is None else [*named, *property_sources(onnx, vnnlib)]
+    return [*named, *property_sources(onnx, vnnlib, semantics)]
 
 
 @contextmanager

@@ -230,4 +230,6 @@ def _keep(captured: dict[str, Tensor], site: str) -> Intervention:
 
 def tensor_bytes(tensor: Tensor) -> bytes:
     """The numbers of a tensor as raw bytes, row by row, little-endian on every machine we run on."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    flat = tensor.detach().cpu().reshape(-1)
+    whole = flat.clone(memory_format=torch.contiguous_format)  # one element may have a stride of 0
+    return whole.view(torch.uint8).numpy().tobytes()

@@ -1,165 +1,307 @@
-"""VNN-LIB 1.0 properties as claims.
+"""VNN-LIB 1.0 and 2.0 properties as claims; numbers keep their exact decimal value.
 
-A property describes the counterexamples: constants X_i and Y_i, and assertions that all hold of one. The
-claim is that there is none. Simple bounds of X_i become the ranges; numbers keep their exact decimal value.
-(https://www.vnnlib.org, the restricted SMT-LIB of the VNN competitions.)
+A property describes the counterexamples; the claim is that there is none. Version 1.0 is the restricted
+SMT-LIB of the VNN competitions up to 2025: constants X_i and Y_i, and assertions. Version 2.0 declares
+networks with named tensors (https://www.vnnlib.org, `syntax/grammar.cf` of the standard).
 """
 
 from __future__ import annotations
 
+import gzip
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
+from math import prod
 from pathlib import Path
+from typing import Literal
 
-from .claims import Claim, claim
-from .expressions import ExpressionError
+from .claims import Claim, Semantics
+from .expressions import Expr, ExpressionError
 from .faults import Fault, InputError
-from .parser import exact_number
+from .parser import exact_value
+from .queries import number, refutation
+from .sexpressions import Document, Group, Node, Word
+from .variables import MAX_VARIABLES
 
 MAX_BYTES = 50_000_000
-MAX_DEPTH = 200
-_TOKEN = re.compile(r"\s*(?:;[^\n]*\s*)*([()]|[^\s();]+)")
-_NAME = re.compile(r"([XY])_(\d{1,7})")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+MAX_TOLD = 50
+_XY = re.compile(r"([XY])_(\d{1,7})", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_TYPES: dict[str, Semantics] = {"Real": "real", "real": "real", "float32": "float32"}
+_COMPARE = {"<=": "<=", ">=": ">=", "<": "<", ">": ">", "=": "==", "==": "==", "!=": "!="}
 
 
-def read_property(path: str | Path, semantics: str = "float32") -> Claim:
-    """Read a property about a network f; the claim's inputs are x0, x1, …
+def read_property(path: str | Path, semantics: Semantics | None = None) -> Claim:
+    """Read a property, packed by gzip where the name ends in .gz.
+
+    The claim's network is f, and its inputs are x0, x1, … (1.0), or go by tensor and place, X_0_1 (2.0). A
+    property of several networks calls them as it names them; those that are equal to another one go by that.
+
+    Args:
+        path: the file.
+        semantics: of which arithmetic it is claimed; by default float32, or what the tensors of 2.0 say.
 
     Raises:
-        InputError: with the line of the fault.
+        InputError: with line and column of every fault.
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: more than {MAX_BYTES} bytes")
-        return parse_property(path.read_text(encoding="utf-8"), path.name, semantics)
-    except (OSError, UnicodeDecodeError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: more than {MAX_BYTES} bytes")
+    return parse_property(text, path.name, semantics)
 
 
-def parse_property(text: str, name: str, semantics: str = "float32") -> Claim:
+def parse_property(text: str, name: str, semantics: Semantics | None = None) -> Claim:
     """Read the text of a property; see `read_property`."""
-    reader = _Reader(name)
-    for line, command in _commands(text, name):
-        reader.command(line, command)
+    document = Document(text, name)
+    reader: _Reader | None = None
+    for command in document.commands():
+        head = _word(command.parts[:1])
+        if reader is None:
+            reader = _Reader(document, 2 if head == "vnnlib-version" else 1)
+        try:
+            reader.command(head, command)
+        except ExpressionError as error:
+            document.faults.append(document.fault(str(error), error.at))
+        if len(document.faults) >= MAX_TOLD:
+            break
+    if reader is None:
+        raise InputError([Fault("no command: expected declarations and assertions", 1, 1, name)])
+    if document.faults:
+        raise InputError(document.faults)
     return reader.claim(semantics)
 
 
-def _commands(text: str, name: str) -> Iterator[tuple[int, list[object]]]:
-    """Top-level lists with the line that each starts at; no recursion, so depth cannot hurt."""
-    stack: list[list[object]] = []
-    start, line, position, end = 1, 1, 0, len(re.sub(r"\s*(;[^\n]*\s*)*\Z", "", text))
-    while position < end:
-        match = _TOKEN.match(text, position)
-        if match is None:
-            break
-        line += text.count("\n", position, match.start(1))
-        position = match.end()
-        if match[1] == "(":
-            start = line if not stack else start
-            stack.append([])
-            if len(stack) > MAX_DEPTH:
-                raise InputError([Fault(f"nested more than {MAX_DEPTH} deep", line, 1, name)])
-        elif not stack:
-            raise InputError([Fault(f"expected a command in parentheses, got {match[1]!r}", line, 1, name)])
-        elif match[1] == ")":
-            done = stack.pop()
-            if not stack:
-                yield start, done
-            else:
-                stack[-1].append(done)
-        else:
-            stack[-1].append(match[1])
-    if stack:
-        raise InputError([Fault("a parenthesis is not closed", start, 1, name)])
+@dataclass(frozen=True)
+class _Tensor:
+    """A declared tensor: an input, whose entries are variables, or the output of a network."""
+
+    kind: Literal["input", "output"]
+    network: str
+    element: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
 
 
+@dataclass
 class _Reader:
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.declared = {"X": 0, "Y": 0}
-        self.low: dict[int, Fraction] = {}
-        self.high: dict[int, Fraction] = {}
-        self.parts: list[str] = []
+    """Takes the commands in order; `networks` maps each declared network to the one that it is equal to."""
 
-    def fail(self, line: int, message: str) -> InputError:
-        return InputError([Fault(message, line, 1, self.name)])
+    document: Document
+    version: int
+    tensors: dict[str, _Tensor] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
+    variables: dict[tuple[str, int], str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    assertions: list[Expr] = field(default_factory=list)
+    calls: dict[str, Expr] = field(default_factory=dict)
+    declared: dict[str, int] = field(default_factory=lambda: {"X": 0, "Y": 0})
 
-    def command(self, line: int, command: list[object]) -> None:
-        if command[:1] == ["declare-const"] and len(command) == 3:
-            found = _NAME.fullmatch(str(command[1]))
-            if found is None or command[2] != "Real" or int(found[2]) != self.declared[found[1]]:
-                raise self.fail(line, f"expected the next of X_i or Y_i, of sort Real, got {command[1:]}")
-            self.declared[found[1]] += 1
-        elif command[:1] == ["assert"] and len(command) == 2:
-            if not self.bound(command[1]):
-                self.parts.append(self.formula(line, command[1]))
+    def command(self, head: str, command: Group) -> None:
+        if head == "assert" and len(command.parts) == 2:
+            self.assertions.append(self.formula(command.parts[1]))
+        elif self.version == 1 and head in ("declare-const", "declare-fun"):
+            self.constant(command)
+        elif self.version == 2 and head == "vnnlib-version":
+            self.versions(command)
+        elif self.version == 2 and head == "declare-network" and not self.assertions:
+            self.network(command)
         else:
-            raise self.fail(line, f"expected declare-const or assert, got {str(command)[:60]}")
+            known = "declare-const or assert" if self.version == 1 else "declare-network, then assert"
+            raise ExpressionError(f"expected {known}, got {head[:40]!r}", command.at)
 
-    def bound(self, tree: object) -> bool:
-        """Take an assertion X_i ≤ c or X_i ≥ c as a bound; False for anything else."""
-        if not isinstance(tree, list) or len(tree) != 3 or tree[0] not in ("<=", ">="):
-            return False
-        less, (left, right) = tree[0] == "<=", tree[1:]
-        if isinstance(right, str) and right.startswith("X_"):
-            less, left, right = not less, right, left
-        found = _NAME.fullmatch(left) if isinstance(left, str) else None
-        if found is None or found[1] != "X" or not isinstance(right, str) or not _NUMBER.fullmatch(right):
-            return False
-        value, i = _exact(right), int(found[2])
-        if less:
-            self.high[i] = min(value, self.high.get(i, value))
-        else:
-            self.low[i] = max(value, self.low.get(i, value))
-        return True
+    def versions(self, command: Group) -> None:
+        told = _word(command.parts[1:2])
+        if not re.fullmatch(r"<2\.\d{1,3}>", told) or len(command.parts) != 2:
+            raise ExpressionError(f"expected (vnnlib-version <2.0>), got {told[:40]!r}", command.at)
 
-    def formula(self, line: int, tree: object) -> str:
-        """The text of a formula in the language of claims."""
-        if isinstance(tree, str):
-            return self.atom(line, tree)
-        if not isinstance(tree, list) or not tree:
-            raise self.fail(line, "an empty list is no formula")
-        op, args = tree[0], [self.formula(line, arg) for arg in tree[1:]]
-        if op in ("and", "or") and args:
-            return f"({f' {op} '.join(args)})"
-        if op in ("<=", ">=", "<", ">", "=", "+", "*") and len(args) >= 2 and (len(args) == 2 or op in "+*"):
-            return (
-                f"({f' {op} '.join(args)})".replace(" = ", " == ")
-                if op == "="
-                else f"({f' {op} '.join(args)})"
+    def constant(self, command: Group) -> None:
+        """(declare-const X_0 Real), or (declare-fun X_0 () Real), in order."""
+        words = [part for part in command.parts[1:] if not (isinstance(part, Group) and not part.parts)]
+        name, sort = _word(words[:1]), _word(words[1:2])
+        found = _XY.fullmatch(name)
+        if found is None or sort != "Real" or len(words) != 2 or int(found[2]) != self.declared[found[1]]:
+            told = f"expected the next of X_i or Y_i, of sort Real, got {name[:40]!r} of {sort[:40]!r}"
+            raise ExpressionError(told, command.at)
+        self.declared[found[1]] += 1
+        if found[1] == "X":
+            self.variables["X", int(found[2])] = f"x{found[2]}"
+
+    def network(self, command: Group) -> None:
+        name = self.name_of(command.parts[1:2], command.at)
+        same = name
+        own: dict[str, list[_Tensor]] = {"input": [], "output": []}
+        for part in command.parts[2:]:
+            head = _word(part.parts[:1]) if isinstance(part, Group) else ""
+            if not isinstance(part, Group) or head not in _DECLARATIONS:
+                raise ExpressionError(f"expected one of {', '.join(_DECLARATIONS)}", part.at)
+            if head in ("equal-to", "isomorphic-to"):
+                same = self.other(part, name, head)
+            elif head == "declare-hidden":
+                self.hidden.add(self.name_of(part.parts[1:2], part.at))
+            else:
+                tensor = self.tensor(part, head.removeprefix("declare-"), name)
+                own[tensor.kind].append(tensor)
+        for kind, found in own.items():
+            if len(found) != 1:
+                raise ExpressionError(
+                    f"{len(found)} {kind}s of {name}; networks of one are known", command.at
+                )
+        self.networks[name] = same
+        self.alike(name, same, own, command.at)
+
+    def name_of(self, parts: Sequence[Node], at: int) -> str:
+        name = _word(parts)
+        if not _NAME.fullmatch(name) or name in {*self.tensors, *self.networks, *self.hidden}:
+            raise ExpressionError(f"expected a name that is new, got {name[:40]!r}", at)
+        return name
+
+    def other(self, part: Group, name: str, head: str) -> str:
+        """The network that one is equal to; its own where it only has the same form."""
+        other = _word(part.parts[1:2])
+        if self.networks.get(other) != other:
+            raise ExpressionError(f"{head} {other[:40]!r}: no network of that name before", part.at)
+        return other if head == "equal-to" else name
+
+    def alike(self, name: str, same: str, own: dict[str, list[_Tensor]], at: int) -> None:
+        first = {str(t.kind): (t.element, t.shape) for t in self.tensors.values() if t.network == same}
+        if any(first[kind] != (found[0].element, found[0].shape) for kind, found in own.items()):
+            raise ExpressionError(f"{name} is equal to {same}, but its tensors are not alike", at)
+
+    def tensor(self, part: Group, kind: str, network: str) -> _Tensor:
+        """(declare-input X Real [1,3]): its entries become variables."""
+        name = self.name_of(part.parts[1:2], part.at)
+        element, shape = _word(part.parts[2:3]), _word(part.parts[3:4])
+        if element not in _TYPES or len(part.parts) != 4 or not shape.startswith("["):
+            told = f"expected a tensor such as (declare-{kind} {name} float32 [1,3]), of float32 or Real"
+            raise ExpressionError(told, part.at)
+        sizes = _indices(shape, part.at)
+        if prod(sizes) > MAX_VARIABLES or 0 in sizes:
+            raise ExpressionError(
+                f"a shape of {prod(sizes)} entries, from 1 to {MAX_VARIABLES} are read", part.at
             )
+        made = _Tensor("input" if kind == "input" else "output", network, element, sizes)
+        self.tensors[name] = made
+        if kind == "input":
+            for number_, place in enumerate(product(*map(range, sizes))):
+                self.variables[name, number_] = self.new_variable("_".join(map(str, (name, *place))))
+        return made
+
+    def new_variable(self, name: str) -> str:
+        taken = set(self.variables.values())
+        while name in taken:
+            name += "_"
+        return name
+
+    def formula(self, tree: Node) -> Expr:
+        """A formula or a term."""
+        if isinstance(tree, Word):
+            return self.entry(tree, None)
+        op, args = _word(tree.parts[:1]), self.arguments(tree.parts[1:])
+        if op in ("and", "or") and args:
+            return Expr(op, tuple(args), at=tree.at) if len(args) > 1 else args[0]
+        if (op == "not" and len(args) == 1) or (op == "=>" and len(args) == 2):
+            return Expr(op, tuple(args), at=tree.at)
+        if op in _COMPARE and len(args) == 2:
+            return Expr(_COMPARE[op], tuple(args), at=tree.at)
+        if op in ("+", "*") and args:
+            return Expr(op, tuple(args), at=tree.at) if len(args) > 1 else args[0]
         if op == "-" and args:
-            return f"(-{args[0]})" if len(args) == 1 else f"({' - '.join(args)})"
-        raise self.fail(line, f"unknown operator {op!r} on {len(args)} arguments")
+            less = [Expr("neg", (arg,), at=tree.at) for arg in (args if len(args) == 1 else args[1:])]
+            return less[0] if len(args) == 1 else Expr("+", (args[0], *less), at=tree.at)
+        raise ExpressionError(f"unknown operator {op[:40]!r} on {len(args)} arguments", tree.at)
 
-    def atom(self, line: int, text: str) -> str:
-        if _NUMBER.fullmatch(text):
-            return str(_exact(text))
-        found = _NAME.fullmatch(text)
-        if found is None or int(found[2]) >= self.declared[found[1]]:
-            raise self.fail(line, f"unknown name {text!r}")
-        return f"x{found[2]}" if found[1] == "X" else f"f({self.inputs()})[{found[2]}]"
+    def arguments(self, parts: Sequence[Node]) -> list[Expr]:
+        """Terms; indices belong to the word before them."""
+        found, k = [], 0
+        while k < len(parts):
+            part, following = parts[k], parts[k + 1] if k + 1 < len(parts) else None
+            indexed = isinstance(part, Word) and isinstance(following, Word) and following.text[0] == "["
+            if isinstance(part, Word):
+                found.append(self.entry(part, following if isinstance(following, Word) and indexed else None))
+            else:
+                found.append(self.formula(part))
+            k += 2 if indexed else 1
+        return found
 
-    def claim(self, semantics: str) -> Claim:
+    def entry(self, word: Word, indices: Word | None) -> Expr:
+        """A number, or an entry of a tensor."""
+        if indices is None and re.match(r"[-+.\d]", word.text):
+            try:
+                return number(exact_value(word.text))
+            except ExpressionError as error:
+                raise ExpressionError(str(error), word.at) from error
+        if self.version == 1:
+            found = _XY.fullmatch(word.text)
+            if found is None or indices is not None or int(found[2]) >= self.declared[found[1]]:
+                raise ExpressionError(f"unknown name {word.text[:40]!r}", word.at)
+            return self.value(found[1], int(found[2]), "f")
+        tensor = self.tensors.get(word.text)
+        if word.text in self.hidden:
+            raise ExpressionError(f"{word.text} is hidden: only inputs and outputs can be spoken of", word.at)
+        if tensor is None:
+            raise ExpressionError(f"unknown name {word.text[:40]!r}", word.at)
+        place = _indices(indices.text, indices.at) if indices else ()
+        if len(place) != len(tensor.shape) or any(i >= n for i, n in zip(place, tensor.shape, strict=True)):
+            told = f"{word.text}{list(place)}: no such entry of a tensor of shape {list(tensor.shape)}"
+            raise ExpressionError(told, word.at)
+        flat = sum(i * prod(tensor.shape[k + 1 :]) for k, i in enumerate(place))
+        if tensor.kind == "input":
+            return Expr("name", name=self.variables[word.text, flat], at=word.at)
+        return self.value("Y", flat, tensor.network)
+
+    def value(self, letter: str, place: int, network: str) -> Expr:
+        """An input of version 1.0, or an output of a network."""
+        if letter == "X":
+            return Expr("name", name=self.variables["X", place])
+        return Expr("index", (self.call(network),), value=Fraction(place))
+
+    def call(self, network: str) -> Expr:
+        """A network on its inputs; f where there is one implementation only."""
+        if network not in self.calls:
+            single = len(set(self.networks.values())) <= 1
+            called = "f" if single else self.networks[network]
+            inputs = [
+                Expr("name", name=variable)
+                for (tensor, _), variable in self.variables.items()
+                if self.version == 1 or self.tensors[tensor].network == network
+            ]
+            self.calls[network] = Expr("call", tuple(inputs), name=called)
+        return self.calls[network]
+
+    def claim(self, semantics: Semantics | None) -> Claim:
         """The claim that no input satisfies all assertions."""
-        missing = [i for i in range(self.declared["X"]) if i not in self.low or i not in self.high]
-        if missing or not self.declared["X"]:
-            raise self.fail(1, f"inputs without bounds: {', '.join(f'X_{i}' for i in missing[:8]) or 'all'}")
-        show = f"not ({' and '.join(self.parts)})" if self.parts else "1 < 0"
-        domain = {f"x{i}": f"real {self.low[i]}..{self.high[i]}" for i in range(self.declared["X"])}
-        return claim(show, domain, semantics=semantics, name=self.name)
-
-    def inputs(self) -> str:
-        """All inputs, as arguments of f."""
-        return ", ".join(f"x{i}" for i in range(self.declared["X"]))
+        told = {_TYPES[t.element] for t in self.tensors.values()}
+        if semantics is None and len(told) > 1:
+            raise InputError([Fault("tensors of float32 and of Real in one query", 1, 1, self.document.name)])
+        by_default: Semantics = told.pop() if told else "float32"
+        return refutation(
+            self.document.name, list(self.variables.values()), self.assertions, semantics or by_default
+        )
 
 
-def _exact(text: str) -> Fraction:
-    try:
-        value = exact_number(text.lstrip("+-"))
-    except ExpressionError as error:
-        raise InputError(str(error)) from error
-    return -value if text.startswith("-") else value
+_DECLARATIONS = ("equal-to", "isomorphic-to", "declare-input", "declare-hidden", "declare-output")
+
+
+def _word(parts: Sequence[Node]) -> str:
+    """The text of the first part; empty where it is a list, or where there is none."""
+    return parts[0].text if parts and isinstance(parts[0], Word) else ""
+
+
+def _indices(text: str, at: int) -> tuple[int, ...]:
+    """[1,3] as numbers; [] is the shape of a scalar."""
+    words = [word.strip() for word in text[1:-1].split(",")] if text[1:-1].strip() else []
+    if not all(re.fullmatch(r"\d{1,9}", word, re.ASCII) for word in words):
+        raise ExpressionError(f"expected whole numbers in brackets, got {text[:40]!r}", at)
+    return tuple(map(int, words))

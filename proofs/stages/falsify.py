@@ -59,7 +59,10 @@ def climbed(search: Search, points: Tensor) -> Tensor:
     best = points[search.score(points).argsort(descending=True)[:_STARTS]].clone()
     for k in range(_STEPS):
         moving = best.clone().requires_grad_(True)
-        search.score(moving).sum().backward()  # type: ignore[no-untyped-call]
+        total = search.score(moving).sum()
+        if not total.requires_grad:  # nothing that is claimed depends on the inputs
+            break
+        total.backward()  # type: ignore[no-untyped-call]
         gradient = torch.zeros_like(best) if moving.grad is None else moving.grad
         step = 0.3 * 0.85**k * width * gradient.sign()
         moved = torch.minimum(torch.maximum(best + step, search.lo), search.hi)

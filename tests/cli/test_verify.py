@@ -74,3 +74,34 @@ def test_several_files_are_read_before_any_is_verified(run, claims, tmp_path):
     done = run("verify", claims(EQUAL), "bad.claims.toml", "--certificates", "certs")
     assert done.exit_code == 2
     assert not (tmp_path / "certs").exists()
+
+
+QUERY = """(vnnlib-version <2.0>)
+(declare-network f (declare-input A float32 [1,2]) (declare-output B float32 [1,1]))
+(declare-network g (isomorphic-to f) (declare-input C float32 [1,2]) (declare-output D float32 [1,1]))
+(assert (and (<= A[0,0] 1) (>= A[0,0] 0) (<= A[0,1] 1) (>= A[0,1] 0) (== A[0,0] C[0,0]) (== A[0,1] C[0,1])))
+(assert (> B[0,0] D[0,0]))
+"""
+
+
+def test_a_query_of_two_onnx_networks(run, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    import numpy as np
+
+    for name, bias in (("a", 0.0), ("b", 0.5)):
+        weights = {"W": np.ones((2, 1), np.float32), "c": np.full(1, bias, np.float32)}
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Gemm", ["x", "W", "c"], ["y"])],
+            name,
+            [onnx.helper.make_tensor_value_info("x", 1, [1, 2])],
+            [onnx.helper.make_tensor_value_info("y", 1, [1, 1])],
+            [onnx.numpy_helper.from_array(value, key) for key, value in weights.items()],
+        )
+        onnx.save(onnx.helper.make_model(graph), tmp_path / f"{name}.onnx")
+    (tmp_path / "q.vnnlib").write_text(QUERY)
+    proved = run("verify", "--onnx", "f=a.onnx", "--onnx", "g=b.onnx", "--vnnlib", "q.vnnlib")
+    assert proved.exit_code == 0, proved.output
+    assert run("verify", "--onnx", "f=b.onnx", "--onnx", "g=a.onnx", "--vnnlib", "q.vnnlib").exit_code == 1
+    unnamed = run("verify", "--onnx", "a.onnx", "--vnnlib", "q.vnnlib")
+    assert unnamed.exit_code == 2
+    assert "speaks of g" in unnamed.output

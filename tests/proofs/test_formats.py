@@ -101,7 +101,8 @@ def test_numbers_of_a_property_are_exact():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("(assert (<= X_0 1))", "without bounds"),
+        ("(assert (<= X_0 1))", "unknown name"),
+        ("(declare-const X_0 Real)(assert (<= X_0 1))", "without bounds"),
         ("(declare-const X_1 Real)", "expected the next"),
         ("(declare-const X_0 Int)", "sort Real"),
         ("(push 1)", "expected declare-const"),
