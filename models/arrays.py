@@ -95,6 +95,12 @@ def _named(arrays: dict[str, Any]) -> dict[str, Any]:
 def _tensor(path: Path, name: str, array: np.ndarray | bytes) -> Tensor:
     if isinstance(array, bytes):  # a member of the archive that is no array
         raise UnreadableFile(path, f"{name!r} in it is no array of numbers")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch hardly computes with these
+        if array.size and int(array.max()) > np.iinfo(np.int64).max:
+            raise UnreadableFile(
+                path, f"array {name!r} holds {array.max()}, more than 64 bits with a sign hold"
+            )
+        array = array.astype(np.int64)
     try:
         return torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
     except TypeError as error:

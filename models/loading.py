@@ -106,6 +106,8 @@ def _from_factory(rest: str, folder: Path) -> Network:
             made = getattr(importlib.import_module(module_name), factory)()
         except (ImportError, AttributeError) as error:
             raise InputError(f"python:{rest} cannot be called: {error}") from error
+        except Exception as error:  # whatever the user's own code raises
+            raise InputError(f"python:{rest} raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Network):
         raise InputError(f"python:{rest} gave a {type(made).__name__}, expected an assay.models.Network")
     return made

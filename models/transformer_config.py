@@ -123,6 +123,7 @@ class TransformerConfig:
             f"window is {self.window}, expected at least 1 with local_layers": (
                 len(self.local_layers) > 0 and self.window < 1
             ),
+            f"eps is {self.eps}, expected a positive number": not self.eps > 0,
             "gated_mlp does not go with act_fn solu_ln": self.gated_mlp and self.act_fn == "solu_ln",
             "parallel does not go with attn_only": self.parallel and self.attn_only,
             f"norm_after goes with RMS and RMSPre, not with {self.normalization}": (

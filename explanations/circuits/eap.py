@@ -35,7 +35,7 @@ def read(content: Mapping[str, Any], network: Network, path: str) -> CircuitFile
 
 
 def _has(content: Mapping[str, Any], keys: Sequence[str], path: str) -> None:
-    if missing := [key for key in keys if key not in content]:
+    if missing := [key for key in keys if content.get(key) is None]:
         raise ExplanationError(f"{path}: misses {', '.join(missing)} beside {', '.join(map(str, content))}")
 
 
@@ -165,7 +165,7 @@ def _torch(content: Mapping[str, Any], network: Network, graph: Graph, path: str
     columns = _places(content["dst_nodes"], graph.target_index, graph, "dst_nodes", path)
     shape = (len(rows), len(columns))
     edges = _matrix(content, "edges_in_graph", shape, path)
-    assert edges is not None
+    assert edges is not None  # it is one of OF_TORCH
     scores = _matrix(content, "edges_scores", shape, path)
     node_scores = _matrix(content, "nodes_scores", shape[:1], path)
     wide = (len(rows), network.module.config.d_model)

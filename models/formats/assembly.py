@@ -24,27 +24,31 @@ def assemble(path: Path, name: str, config: TransformerConfig, tensors: Mapping[
     A kind of bias that no layer has is zero.  Raises `UnreadableFile`, naming every tensor that is missing,
     surplus, misshapen or not finite.
     """
+    if config.n_layers > len(tensors):
+        raise UnreadableFile(
+            path, f"{config.n_layers} layers are announced, {len(tensors)} tensors are there"
+        )
     with torch.device("meta"):
         module = Transformer(config)
     want = {n: tuple(t.shape) for n, t in module.state_dict().items()}
-    weights = {n: _widened(t) for n, t in tensors.items()} | _absent_biases(want, tensors)
-    if wrong := _misfits(want, weights):
+    weights, absent = {n: _widened(t) for n, t in tensors.items()}, _absent_biases(want, tensors)
+    if wrong := _misfits({n: shape for n, shape in want.items() if n not in absent}, weights):
         raise UnreadableFile(path, "its tensors do not fit: " + "; ".join(wrong))
-    module.load_state_dict(weights, assign=True)
+    module.load_state_dict(weights | {n: torch.zeros(want[n]) for n in absent}, assign=True)
     return Network(name, module, "categorical", "token", (config.n_ctx,), vocabulary=config.d_vocab)
 
 
 def _widened(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    return tensor.float() if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
 
 
-def _absent_biases(want: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _absent_biases(want: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> set[str]:
     kinds: dict[str, list[str]] = {}
     for name in want:
         if name.rsplit(".", 1)[-1].lstrip("_").startswith("b_"):
             kinds.setdefault(re.sub(r"^blocks\.\d+\.", "", name), []).append(name)
     absent = [names for names in kinds.values() if not any(name in tensors for name in names)]
-    return {name: torch.zeros(want[name]) for names in absent for name in names}
+    return {name for names in absent for name in names}
 
 
 def _misfits(want: Mapping[str, tuple[int, ...]], got: Mapping[str, Tensor]) -> list[str]:

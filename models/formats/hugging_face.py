@@ -50,7 +50,7 @@ def read_hugging_face(folder: Path) -> Network:
         from .hugging_face_wrapped import read_wrapped
 
         return read_wrapped(folder, unsupported)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise UnreadableFile(folder / "config.json", f"its fields do not fit: {error!r}") from error
     weights = _translated(folder, read_weights(folder), family, config)
     embedding = weights.pop(TIED, None)

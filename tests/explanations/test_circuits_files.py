@@ -290,6 +290,7 @@ def hostile(graph: Graph) -> dict[str, tuple[str, object, str]]:
         "pairs": ("c.json", [["m0", "m1"], ["m0"]], r"entry 1 is .*expected \[from, to\]"),
         "readers": ("c.json", [["m0", "a0.h0.q"]], "unknown edges 'm0 -> a0.h0.q'"),
         "shape": ("c.pt", flat | {"edges_scores": torch.zeros(2, 2)}, r"edges_scores is \(2, 2\), expected"),
+        "nothing": ("c.pt", flat | {"edges_in_graph": None}, "misses edges_in_graph"),
         "sources": ("c.pt", flat | {"src_nodes": ["input"]}, "src_nodes misses"),
         "modules": ("c.pt", auto | {"blocks.9.hook_mlp_in": torch.zeros(3)}, "unknown modules"),
         "missing": ("c.pt", dict(list(auto.items())[1:]), "no scores for a0.h0<q>"),

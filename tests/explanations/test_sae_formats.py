@@ -319,7 +319,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("k", [0, 2.5, "four", None])
+@pytest.mark.parametrize("k", [0, 2.5, "four", None, float("nan"), float("inf")])
 def test_k_is_a_whole_number(k, tmp_path):
     sparsify_folder(tmp_path / "h.1", k=k)
     with pytest.raises(ExplanationError, match=r"k is .*expected a whole number of at least 1"):

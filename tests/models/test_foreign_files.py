@@ -91,6 +91,7 @@ def test_yaml_settings_with_its_own_idea_of_numbers(tmp_path):
         ({"d_model": 9}, "d_model is 9, but the tensors say 8"),
         ({"use_yarn_rope": True, "num_experts": 4}, "use_yarn_rope = True is not supported; num_experts = 4"),
         ({"eps": "small"}, "eps is 'small', expected a number"),
+        ({"eps": -1}, "eps is -1.0, expected a positive number"),
         ({"attention_dir": "left"}, "expected causal or bidirectional"),
         ({"act_fn": "mish"}, "act_fn is 'mish', expected one of relu"),
         ({"positional_embedding_type": "alibi"}, "positions is 'alibi', expected one of standard"),
@@ -238,6 +239,37 @@ def test_weights_that_contradict_the_configuration_are_named(tmp_path):
     (tmp_path / "less").mkdir()
     with pytest.raises(UnreadableFile, match=r"surplus blocks\.1\.attn\.W_K"):
         load(str(folder(tmp_path / "less", "gpt2", n_layer=1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("gpt2", {"n_layer": 10**9}, "1000000000 layers are announced"),
+        ("gpt2", {"vocab_size": 10**12}, r"expected \(1000000000000, "),
+        ("llama", {"rope_parameters": [1]}, "its fields do not fit"),
+    ],
+)
+def test_sizes_that_cannot_be_meant_take_no_memory(tmp_path, name, change, told):
+    with pytest.raises(UnreadableFile, match=told):
+        load(str(folder(tmp_path, name, **change)))
+
+
+def test_weights_in_eight_bits_are_read(tmp_path):
+    made = module()
+    short = {n: t.to(torch.float8_e4m3fn) if t.ndim > 1 else t for n, t in made.state_dict().items()}
+    network = load(written(tmp_path, made, TOLD, wrap=lambda state: short))
+    assert torch.equal(network.parameters()["embed.W_E"], short["embed.W_E"].float())
+
+
+def test_unsigned_token_ids_are_token_ids(tmp_path):
+    network = Network("n", module(), "categorical", "token", (6,), vocabulary=11)
+    ids = np.random.default_rng(0).integers(0, 11, (4, 6))
+    for kind in (np.uint16, np.uint32, np.uint64):
+        np.save(tmp_path / "d.npy", ids.astype(kind))
+        assert load_dataset(str(tmp_path / "d.npy"), network).inputs.tolist() == ids.tolist()
+    np.save(tmp_path / "d.npy", np.full((4, 6), 2**63, np.uint64))
+    with pytest.raises(UnreadableFile, match="more than 64 bits with a sign hold"):
+        load_dataset(str(tmp_path / "d.npy"), network)
 
 
 def test_token_ids_by_the_names_that_data_sets_give_them(tmp_path):

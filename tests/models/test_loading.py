@@ -174,11 +174,14 @@ def test_a_python_factory_is_called(tmp_path):
         "from assay.models import Network, perceptron\n"
         "def make():\n    return Network('mine', perceptron([2, 1]), 'regression', 'real', (2,))\n"
         "def number():\n    return 3\n"
+        "def fails():\n    return 1 / 0\n"
     )
     before = list(sys.path)
     assert load("python:my_factory_module:make", base=tmp_path).name == "mine"
     with pytest.raises(InputError, match=r"gave a int, expected an assay.models.Network"):
         load("python:my_factory_module:number", base=tmp_path)
+    with pytest.raises(InputError, match=r"fails raised ZeroDivisionError: division by zero"):
+        load("python:my_factory_module:fails", base=tmp_path)
     for spec in ("python:my_factory_module:absent", "python:no_such_module:make", "python:os"):
         with pytest.raises(InputError, match=spec):
             load(spec, base=tmp_path)
