@@ -11,7 +11,19 @@ import click
 
 from .version import show_version
 
-COMMANDS = ("demo", "score", "compare", "frontier", "encode", "decode", "verify", "check", "zoo", "schema")
+COMMANDS = (
+    "demo",
+    "score",
+    "compare",
+    "frontier",
+    "encode",
+    "decode",
+    "verify",
+    "check",
+    "bound",
+    "zoo",
+    "schema",
+)
 
 
 class Lazy(click.Group):

@@ -1,0 +1,95 @@
+"""Searching for the best proof under a budget of operations; the frontier, and one number for it.
+
+Searching is free: only what verifies the proof that is found counts. Every strategy in the catalogue whose
+known cost fits is tried, then the numerator strategies' parts (bracket, positions, counting, outputs) and the
+grid are changed one at a time, from the best so far, as long as that helps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from .catalogue import strategies
+from .enumeration import BruteForce
+from .max_of_k import Shape
+from .numerator_strategy import Numerators
+from .strategy import Bound, Strategy, Subject, apply
+
+__all__ = ["best", "frontier", "quality", "search", "sweep"]
+
+GRIDS = (3, 4, 5, 6, 8, 10, 12)
+LISTED = 1 << 27
+"""So many operations may a strategy take that lists sequences before a sweep leaves it out."""
+
+Report = Callable[[str], None]
+
+
+def sweep(subject: Subject, budget: float = math.inf, report: Report | None = None) -> list[Bound]:
+    """Apply every strategy that suits the semantics and may fit the budget, but for long lists."""
+    shape = subject.shape
+    return [
+        _run(strategy, subject, report)
+        for strategy in strategies().values()
+        if subject.semantics in strategy.semantics
+        and strategy.cost(shape) <= budget
+        and not (strategy.unexplained(shape) > shape.sequences and strategy.cost(shape) > LISTED)
+    ]
+
+
+def search(subject: Subject, budget: float = math.inf, report: Report | None = None) -> list[Bound]:
+    """The bounds that were tried, over all combinations; the best is `best(bounds, budget)`."""
+    tried = {bound.strategy: bound for bound in sweep(subject, budget, report)}
+    while True:
+        found = best(tried.values(), budget)
+        start = found.strategy if found else None
+        fresh = [s for s in _near(start) if s not in tried and s.cost(subject.shape) <= budget]
+        if not fresh:
+            return list(tried.values())
+        tried |= {s: _run(s, subject, report) for s in fresh}
+
+
+def best(bounds: Iterable[Bound], budget: float = math.inf) -> Bound | None:
+    """Of the bounds within the budget the one that certifies most, of equals the shortest."""
+    within = [bound for bound in bounds if bound.operations <= budget]
+    return max(within, key=lambda bound: (bound.certified, -bound.operations), default=None)
+
+
+def frontier(bounds: Iterable[Bound]) -> list[Bound]:
+    """The bounds that no shorter proof reaches, the shortest first."""
+    kept: list[Bound] = []
+    for bound in sorted(bounds, key=lambda bound: (bound.operations, -bound.certified)):
+        if not kept or bound.certified > kept[-1].certified:
+            kept.append(bound)
+    return kept
+
+
+def quality(bounds: Sequence[Bound], shape: Shape) -> float:
+    """Q = 1 / ln(B / E) · the integral of a(b) db / b from E to B.
+
+    a(b) is the accuracy certified with at most b operations, B is brute force, E is reading the weights.
+    """
+    low, high = shape.parameters, BruteForce().cost(shape)
+    steps = [(max(b.operations, low), b.accuracy) for b in frontier(bounds) if b.operations < high]
+    ends = [operations for operations, _ in steps[1:]] + [high]
+    area = sum(a * math.log(end / start) for (start, a), end in zip(steps, ends, strict=True))
+    return area / math.log(high / low)
+
+
+def _run(strategy: Strategy, subject: Subject, report: Report | None) -> Bound:
+    if report:
+        report(strategy.name)
+    return apply(strategy, subject)
+
+
+def _near(strategy: Strategy | None) -> Iterator[Numerators]:
+    """What differs from a strategy in one part."""
+    if not isinstance(strategy, Numerators):
+        return
+    for grid in GRIDS:
+        yield replace(strategy, grid=grid)
+    yield replace(strategy, bracket="joint" if strategy.bracket == "split" else "split")
+    yield replace(strategy, positions="apart" if strategy.positions == "together" else "together")
+    yield replace(strategy, counting="exact" if strategy.counting == "threshold" else "threshold")
+    yield replace(strategy, outputs=not strategy.outputs)
