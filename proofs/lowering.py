@@ -17,8 +17,10 @@ where map… is one of
 
 from __future__ import annotations
 
+import io
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -124,7 +126,8 @@ def _record_shapes(traced: fx.GraphModule, in_shape: tuple[int, ...]) -> None:
     example = next((p for p in traced.parameters()), torch.zeros(()))
     sample = torch.zeros(1, *in_shape, dtype=example.dtype, device=example.device)
     try:
-        with torch.no_grad():
+        # torch prints the traceback of what it raises
+        with torch.no_grad(), redirect_stderr(io.StringIO()):
             ShapeProp(traced).propagate(sample)
     except Exception as error:  # the module's own code runs here, too
         raise UnsupportedError(f"the network does not run on inputs of shape {in_shape}: {error}") from error

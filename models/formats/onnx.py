@@ -32,6 +32,13 @@ FOLDED = (
 """Operators that are computed once where all their inputs are constants."""
 
 
+REFUSALS = (ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError)
+"""What operators raise that are given what they cannot take."""
+
+MOST_NUMBERS = 1 << 24
+"""Numbers of one datum: many more than networks of this kind read, few enough to be tried."""
+
+
 class UnsupportedOperators(UnreadableFile):
     """A file with operators that cannot be run here; ``faults`` holds (node, reason) for each."""
 
@@ -112,6 +119,9 @@ class _Graph:
         shape = tuple(dims[1:] if len(dims) > 1 else dims)
         if not shape or min(shape) < 1:
             raise UnreadableFile(self.path, f"input {value.name!r} has the open shape {dims}, expected sizes")
+        if math.prod(shape) > MOST_NUMBERS:
+            told = f"input {value.name!r} of shape {dims}, at most {MOST_NUMBERS} numbers are read"
+            raise UnreadableFile(self.path, told)
         return shape
 
     def _dtype(self, value: Any) -> torch.dtype:
@@ -127,7 +137,7 @@ class _Graph:
         for node in self.model.graph.node:
             try:
                 self.visit(node)
-            except (ValueError, IndexError, KeyError, TypeError, RuntimeError) as error:
+            except REFUSALS as error:
                 self.faults.append((node.name or node.output[0], f"{node.op_type} {str(error)[:200]}"))
                 self.lost.update(node.output)
         if self.faults:
