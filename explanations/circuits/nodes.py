@@ -1,6 +1,7 @@
 """Circuits of units: heads and neurons that are kept; the others stand at their mean.
 
-The means are folded into biases that are sent anyway, so nothing has to be told about what was pruned.
+The means are folded into biases that are sent anyway, so nothing has to be told about what was pruned. Where
+no bias is added behind the units (Llama, Gemma) they stand at zero.
 """
 
 from __future__ import annotations
@@ -101,8 +102,10 @@ def attribute(network: Network, inputs: Tensor) -> tuple[dict[str, Tensor], dict
     """First-order effect of zeroing each unit on the log-probability of the model's own answer, and means.
 
     E |Σ_positions a · ∂ log p(ŷ)/∂a| per unit (attribution patching: Nanda 2023; Syed et al. 2023), over
-    inputs [n, …]. Gives {site: score [units]} and {site: mean activation [units, …]}.
+    inputs [n, …]. Gives {site: score [units]} and {site: mean activation [units, …]}, zero where no bias is
+    added behind the units that could hold what they write.
     """
+    own = network.parameters()
     seen: dict[str, Tensor] = {}
     with torch.enable_grad():
         patches = {site: _watch(seen, site) for site in unit_sites(network, heads=True)}
@@ -114,7 +117,8 @@ def attribute(network: Network, inputs: Tensor) -> tuple[dict[str, Tensor], dict
         per_unit = effect.sum(-1) if site.endswith("hook_z") else effect
         scores[site] = per_unit.reshape(len(inputs), -1, per_unit.shape[-1]).sum(1).abs().mean(0)
         units = a.shape[-2:] if site.endswith("hook_z") else a.shape[-1:]
-        means[site] = a.detach().reshape(-1, *units).mean(0)
+        held = _behind(network, site)[1] in own
+        means[site] = a.detach().reshape(-1, *units).mean(0) * held
     return scores, means
 
 
