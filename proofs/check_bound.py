@@ -13,11 +13,11 @@ EU = (E + P[-1]) U, EV = E V O U, PV = P V O U. Times the softmax denominator, l
 over positions p of exp(s(q, p, x_p)) (L_j - L_m)(q, p, x_p). So x is right if, for numbers psi(p, t) that are
 at least this for all j other than m, the sum of psi(p, x_p) is negative; sequences with such a sum are
 counted.
-  bracket "joint": psi has max_j of L_j - L_m; "split": max_j of the EU part plus max_j of the EV and PV part.
-  positions "together": one psi for all positions but the last: the largest PV part, and the exponential of
-  the position where it is largest (or where it is smallest, if what it multiplies is not positive). counting
-  "threshold": with c copies of m, at least all others below a common level; "exact": all sums < 0. outputs:
-  what is not certified may also be bounded by the sum over j of the sequences that j alone spoils.
+  bracket "joint": psi has max_j of L_j - L_m; "split": max_j of the EU part plus max_j of the EV and PV part;
+  positions "together": one psi for all positions but the last, the largest such bound of them, times the
+  exponential of the position where it is largest (or smallest, if what it multiplies is not positive);
+  counting "threshold": with c copies of m, at least all others below a common level; "exact": all sums < 0;
+  outputs: what is not certified may also be bounded by the sum over j of the sequences that j alone spoils.
 Semantics "float32" asks of logit differences to be below -margin, `rounding` shows why that is enough.
 
 Weights are exact. EU, EV, PV are rounded down to 2^-places, exp to 28 bits; then every bound is rounded up,
@@ -179,27 +179,26 @@ class Query:
     """The numerators of one query token, as whole numbers times powers of two."""
 
     def __init__(self, net: Network, q: int, bracket: str, positions: str) -> None:
-        self.net, self.q, self.bracket = net, q, bracket
+        self.net, self.q, self.bracket, self.direct = net, q, bracket, excess(net.EU[q])
         free, last = range(net.K - 1), net.K - 1
         least, most = min(free, key=net.B[q].__getitem__), max(free, key=net.B[q].__getitem__)
         self.apart = positions == "apart"
         self.ends = [(p, p) for p in free] if self.apart else [(least, most)]
-        shared = [max(column) for column in zip(*(excess(net.PV[p]) for p in free), strict=True)]
+        tops = [[self.tops(t, p) for p in free] for t in range(net.v)]
+        if not self.apart:
+            tops = [[list(map(max, zip(*row, strict=True)))] for row in tops]
         self.free = [
-            [self.numerators(t, self.tops(t, p, None if self.apart else shared), *ends) for t in range(net.v)]
-            for p, ends in enumerate(self.ends)
+            [self.numerators(t, tops[t][p], *ends) for t in range(net.v)] for p, ends in enumerate(self.ends)
         ]
-        self.last = self.numerators(q, self.tops(q, last, None), last, last)
+        self.last = self.numerators(q, self.tops(q, last), last, last)
 
-    def tops(self, t: int, p: int, shared: list[int] | None) -> list[int]:
-        """Upper bounds on the largest L_j - L_m at position p, or with the PV part that is shared: [m]."""
+    def tops(self, t: int, p: int) -> list[int]:
+        """Upper bounds on the largest L_j - L_m at position p: [m]; each table is off by less than one."""
         net = self.net
-        EU, EV, PV = net.EU[self.q], net.EV[t], net.PV[p] if shared is None else [0] * net.v
-        joint = self.bracket == "joint"
-        first = excess([sum(x) for x in zip(EU, EV, PV, strict=True)] if joint else EU)
-        second = [0] * net.v if joint else excess(list(map(add, EV, PV)))
-        more = net.margin + joint + (shared is None)  # one for each table that is rounded, but counted once
-        return [a + b + c + more for a, b, c in zip(first, second, shared or [0] * net.v, strict=True)]
+        moved = list(map(add, net.EV[t], net.PV[p]))
+        if self.bracket == "joint":
+            return [n + 2 + net.margin for n in excess(list(map(add, net.EU[self.q], moved)))]
+        return [a + b + 1 + net.margin for a, b in zip(self.direct, excess(moved), strict=True)]
 
     def numerators(self, t: int, tops: list[int], p_low: int, p_high: int) -> list[tuple[int, int]]:
         """Each bound times exp(score): (n, x) for n 2^x, the exponential taken on the side that is safe."""

@@ -47,7 +47,8 @@ class Numerators:
     @property
     def name(self) -> str:
         """What to ask for on a command line."""
-        return f"{self.bracket}-{self.positions}-{self.counting}" + ("-outputs" if self.outputs else "")
+        more = ("-outputs" if self.outputs else "") + ("" if self.grid == 8 else f"-{self.grid}-bits")
+        return f"{self.bracket}-{self.positions}-{self.counting}{more}"
 
     @property
     def argument(self) -> str:

@@ -12,8 +12,8 @@ square bracket:
 - "joint"   max_j of the bracket itself (S2),
 - "split"   max_j of the EU part + max_j of the EV and PV part (S1).
 
-With positions "apart" every position has its own psi. "Together" they share one: the PV part is a maximum
-over positions, and the exponential is taken at the position where it is largest or, under a negative bracket,
+With positions "apart" every position has its own psi. "Together" they share one: the largest bracket of all
+free positions, times the exponential at the position where it is largest or, under a negative bracket,
 smallest.
 
 Whole numbers: psi is rounded up to a grid whose step, a power of two for each (q, m), is such that m's own
@@ -84,8 +84,10 @@ def grid_of(
     """psi of query q on the grid: see the module; with `slack`, of whatever is computed within it."""
     K = paths.shape.K
     free_factors, last_factors = _factors(paths, q, positions, slack)
-    free = _brackets(paths, q, np.arange(paths.shape.v), slice(0, K - 1), bracket, positions)
-    last = _brackets(paths, q, np.array([q]), slice(K - 1, K), bracket, "apart")
+    free = _brackets(paths, q, np.arange(paths.shape.v), slice(0, K - 1), bracket)
+    if positions == "together":
+        free = free.max(0, keepdims=True)
+    last = _brackets(paths, q, np.array([q]), slice(K - 1, K), bracket)
     product, x = _times(free + slack.margin, free_factors)
     ends, x_ends = _times(last + slack.margin, last_factors)
     m = np.arange(paths.shape.v)
@@ -111,16 +113,11 @@ def outputs_of(paths: Paths, q: int, m: int, bits: int, slack: Slack = EXACT) ->
     return Grid(rounded, _round_up(ends[0, 0], unit - x_ends[0, 0], bits, K))
 
 
-def _brackets(
-    paths: Paths, q: int, tokens: Whole, places: slice, bracket: Bracket, positions: Positions
-) -> Whole:
-    """Upper bounds on the square bracket for every j but m: [p, t, m]; one p where they are together."""
+def _brackets(paths: Paths, q: int, tokens: Whole, places: slice, bracket: Bracket) -> Whole:
+    """Upper bounds on the square bracket for every j but m: [p, t, m]."""
     EU, EV, PV = paths.EU[q], paths.EV[tokens][None], paths.PV[places][:, None]
-    if positions == "apart":
-        # Three numbers, each rounded down, are at most two steps more uncertain than one.
-        return excess(EU + EV + PV) + 2 if bracket == "joint" else excess(EU) + excess(EV + PV) + 1
-    together: Whole = excess(PV).max(0)[None]
-    return together + (excess(EU + EV) + 1 if bracket == "joint" else excess(EU) + excess(EV))
+    # Three numbers, each rounded down, are at most two steps more uncertain than one.
+    return excess(EU + EV + PV) + 2 if bracket == "joint" else excess(EU) + excess(EV + PV) + 1
 
 
 def _factors(paths: Paths, q: int, positions: Positions, slack: Slack) -> tuple[Factors, Factors]:
@@ -172,20 +169,21 @@ def _round_up(n: Whole, right: Whole, bits: int, K: int) -> Whole:
 def numerator_cost(meter: Meter, shape: Shape, bracket: Bracket, positions: Positions) -> None:
     """Operations that brackets, products and roundings take; only q <= m and t <= m are needed."""
     v, K = shape.v, shape.K
-    places = K - 1 if positions == "apart" else 1
-    triples = places * sum((m + 1) ** 2 for m in range(v))
-    apart = positions == "apart"
+    triples, places = sum((m + 1) ** 2 for m in range(v)), K - 1
+    kept = places if positions == "apart" else 1
     if bracket == "joint":
-        meter.each("brackets", v**3 * (1 + places * apart))  # EU + EV + PV
+        meter.each("brackets", v**3 * (1 + places))  # EU + EV + PV
         meter.reduce("brackets", 2 * v * v * places, v)  # the largest, and the largest but that
-        meter.each("brackets", triples, times=2)
+        meter.each("brackets", triples * places, times=2)
+        meter.reduce("brackets", triples, places // kept)
     else:
-        meter.each("brackets", v * v * places * apart)  # EV + PV
+        meter.each("brackets", v * v * places)  # EV + PV
         meter.reduce("brackets", 2 * (v + v * places), v)
         meter.each("brackets", v * v * (1 + places), times=2)
-        meter.each("brackets", triples)
-    meter.reduce("brackets", 2 * K, v)  # PV: the last position's, or everyone's
-    meter.each("brackets", K * v, times=3)
-    meter.each("factors", v * v * (places if apart else 2) + 2 * v * K)
-    meter.each("numerators", triples, times=2)  # multiplied by the factor, rounded
-    meter.each("numerators", v * (v + 1) // 2 * (places + 1), times=4)  # units, and the last position's
+        meter.reduce("brackets", v * v, places // kept)
+        meter.each("brackets", triples * kept)
+    meter.each("brackets", 2 * v * v, times=2)  # EV + PV of the last position, where t is q
+    meter.reduce("brackets", 2 * v, v)
+    meter.each("factors", v * v * (places if positions == "apart" else 2) + 2 * v * K)
+    meter.each("numerators", triples * kept, times=2)  # multiplied by the factor, rounded
+    meter.each("numerators", v * (v + 1) // 2 * (kept + 1), times=4)  # units, and the last position's

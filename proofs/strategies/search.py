@@ -1,17 +1,15 @@
 """Searching for the best proof under a budget of operations; the frontier, and one number for it.
 
-Searching is free: only what verifies the proof that is found counts. Every strategy in the catalogue whose
-known cost fits is tried, then the numerator strategies' parts (bracket, positions, counting, outputs) and the
-grid are changed one at a time, from the best so far, as long as that helps.
+Searching is free: only what verifies the proof that is found counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from .catalogue import strategies
+from .catalogue import combinations, strategies
 from .enumeration import BruteForce
 from .max_of_k import Shape
 from .numerator_strategy import Numerators
@@ -19,7 +17,6 @@ from .strategy import Bound, Strategy, Subject, apply
 
 __all__ = ["best", "frontier", "quality", "search", "sweep"]
 
-GRIDS = (3, 4, 5, 6, 8, 10, 12)
 LISTED = 1 << 27
 """So many operations may a strategy take that lists sequences before a sweep leaves it out."""
 
@@ -39,15 +36,19 @@ def sweep(subject: Subject, budget: float = math.inf, report: Report | None = No
 
 
 def search(subject: Subject, budget: float = math.inf, report: Report | None = None) -> list[Bound]:
-    """The bounds that were tried, over all combinations; the best is `best(bounds, budget)`."""
+    """The bounds that were tried: all combinations that may fit; the best is `best(bounds, budget)`.
+
+    Single outputs are looked at for the best of them alone.
+    """
     tried = {bound.strategy: bound for bound in sweep(subject, budget, report)}
-    while True:
-        found = best(tried.values(), budget)
-        start = found.strategy if found else None
-        fresh = [s for s in _near(start) if s not in tried and s.cost(subject.shape) <= budget]
-        if not fresh:
-            return list(tried.values())
-        tried |= {s: _run(s, subject, report) for s in fresh}
+    for strategy in combinations():
+        if strategy not in tried and strategy.cost(subject.shape) <= budget:
+            tried[strategy] = _run(strategy, subject, report)
+    found = best(tried.values(), budget)
+    if found and isinstance(found.strategy, Numerators) and not found.strategy.outputs:
+        single = replace(found.strategy, outputs=True)
+        tried[single] = _run(single, subject, report)
+    return list(tried.values())
 
 
 def best(bounds: Iterable[Bound], budget: float = math.inf) -> Bound | None:
@@ -81,15 +82,3 @@ def _run(strategy: Strategy, subject: Subject, report: Report | None) -> Bound:
     if report:
         report(strategy.name)
     return apply(strategy, subject)
-
-
-def _near(strategy: Strategy | None) -> Iterator[Numerators]:
-    """What differs from a strategy in one part."""
-    if not isinstance(strategy, Numerators):
-        return
-    for grid in GRIDS:
-        yield replace(strategy, grid=grid)
-    yield replace(strategy, bracket="joint" if strategy.bracket == "split" else "split")
-    yield replace(strategy, positions="apart" if strategy.positions == "together" else "together")
-    yield replace(strategy, counting="exact" if strategy.counting == "threshold" else "threshold")
-    yield replace(strategy, outputs=not strategy.outputs)
