@@ -21,7 +21,7 @@ import numpy as np
 from .dependence import Dependence, dependence
 from .lengths import elias_delta, kt_bernoulli, log2_binomial
 from .streams import CHOICE_BITS, shortest
-from .tally import Usage
+from .tally import Histogram, Usage
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,11 @@ def support_costs(usage: Usage) -> Iterator[SupportCost]:
     yield SupportCost("free", CHOICE_BITS, (subsets + universal) / n, True)
     sizes = shortest(k)
     yield SupportCost("enumerative", CHOICE_BITS + sizes.header, (subsets + sizes.bits(k)) / n, False)
-    yield SupportCost("per-part", CHOICE_BITS, float(kt_bernoulli(usage.counts, usage.n).sum()) / n, False)
-    told = float(elias_delta(usage.counts + 1).sum()) + float(elias_delta(n))
-    yield SupportCost("frequencies", CHOICE_BITS + told, _entropy(usage), True)
+    often = Histogram.of(usage.counts)  # many parts are active equally often
+    alone = float((kt_bernoulli(often.symbols, usage.n) * often.counts).sum())
+    yield SupportCost("per-part", CHOICE_BITS, alone / n, False)
+    told = float((elias_delta(often.symbols + 1) * often.counts).sum()) + float(elias_delta(n))
+    yield SupportCost("frequencies", CHOICE_BITS + told, _entropy(often, n), True)
     if (tree := dependence(usage)) is not None:
         header = CHOICE_BITS + tree.header
         yield SupportCost("dependent", header, tree.adaptive / n, False, tree)
@@ -68,9 +70,9 @@ def shortest_support(usage: Usage) -> SupportCost:
     return min(support_costs(usage), key=lambda cost: (cost.bits(usage.n), cost.name))
 
 
-def _entropy(usage: Usage) -> float:
+def _entropy(often: Histogram, n: int) -> float:
     """Bits per row at the empirical frequency of each part."""
-    p = usage.counts / max(usage.n, 1)
+    p = often.symbols / n
     with np.errstate(divide="ignore", invalid="ignore"):
         h = -p * np.log2(p) - (1 - p) * np.log2(1 - p)
-    return float(np.nan_to_num(h).sum())
+    return float((np.nan_to_num(h) * often.counts).sum())
