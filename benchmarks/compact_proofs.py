@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from assay.models import Network
 from assay.models.zoo import max_of_k
-from assay.proofs.strategies import Bound, Numerators, Subject, apply, best, named, quality, sweep
+from assay.proofs.strategies import Bound, Numerators, Subject, apply, best, named, quality, search, sweep
 from assay.proofs.strategies.enumeration import right_by_paths
 from assay.proofs.strategies.numerators import grid_of
 from assay.proofs.strategies.reals import reals
