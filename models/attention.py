@@ -6,6 +6,7 @@ Shapes: b batch, p position, h head, g group of heads with one key and value, d 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ class Attention(nn.Module):
         self.causal, self.fused = config.causal, False
         self.scale, self.softcap = config.score_scale(layer), config.attn_softcap
         self.window = config.window if config.is_local(layer) else 0
-        self.rotary = frequencies(config, layer) if config.positions == "rotary" else None
+        # made anew for each run: it belongs to the architecture, and is no number that the network holds
+        self.rotary = partial(frequencies, config, layer) if config.positions == "rotary" else None
         self.adjacent = config.rotary_adjacent_pairs
         self.shared = "_" if config.n_key_value_heads else ""
         self.repeats = h // (config.n_key_value_heads or h)
@@ -85,7 +87,7 @@ class Attention(nn.Module):
         if self.rotary is None:
             return x
         hook: HookPoint = getattr(self, f"hook_rot_{letter}")
-        turned: Tensor = hook(turn(x, self.rotary, self.adjacent))
+        turned: Tensor = hook(turn(x, self.rotary(), self.adjacent))
         return turned
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From a model, data and specs to reports, end to end, in every setting and target."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from assay.explanations import ExplanationError, Question, gather, save_saelens,
 from assay.explanations.weighing import digest
 from assay.explanations.whole import WholeNetwork
 from assay.mdl import comparison, kl_bits
+from assay.models import Dataset, Scope, load
 
 from .conftest import sae
 
@@ -32,6 +34,17 @@ def test_the_whole_network_pays_at_once_and_the_lookup_table_for_ever(tms_mechan
     assert network.part_bits(1) == network.part_bits(10**6)
     assert lookup.part_bits(10**6) > 100 * network.part_bits(10**6)
     assert tms_mechanisms["whole network"].section("support") * 200 < 10
+
+
+@pytest.mark.parametrize("family", ["gpt2", "pythia", "llama", "gemma2"])
+def test_networks_of_every_family_reach_a_receiver_who_knows_none_of_their_numbers(family):
+    """What rotary positions turn by belongs to the architecture, as shapes do."""
+    network = load(str(Path(__file__).parents[1] / "models" / "golden" / "hf" / family))
+    drawn = torch.randint(network.vocabulary, (3, 8), generator=torch.Generator().manual_seed(0))
+    data = Dataset("drawn", drawn, None, "sequence", Scope("tokens", "uniform"))
+    specs = ["network", "neurons", "circuit,method=eap,keep=0.8", "circuit,method=attribution,keep=0.5"]
+    reports = weigh(gather(Question("mechanism", "outputs", precision=12), network, data), specs)
+    assert [r.faithfulness["kl_bits"] < 1 for r in reports][:2] == [True, True]
 
 
 def test_reports_about_one_thing_compare(tms_mechanisms):
