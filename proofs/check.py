@@ -455,9 +455,11 @@ class Box:
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
             forms.append({u: int(w * below) for u, w in form.items()})
-        if decided(formula, iter(self.upper(forms, slopes)[0])):
-            return True
-        return not self.exact and Box(self.problem, self, True).refuted(formula, slopes)
+        before = self.exact
+        for self.exact in sorted({before, True}):
+            if decided(formula, iter(self.upper(forms, slopes)[0])):
+                return True
+        return not before and Box(self.problem, self, True).refuted(formula, slopes)
 
     def upper(self, forms: list[dict[int, int]], slopes: dict[int, int]) -> tuple[list[int], int]:
         """Upper bounds of forms times 2^keep, and `keep`: substitute from the last unit to the first in all
@@ -471,6 +473,7 @@ class Box:
             change = max(change, size * layer.norm)
             size += (size * layer.norm >> layer.bits) + 1
         reach = sum(v for v in sizes[: last + 1] if v < inf) + sum(self.radii.values())
+        reach += sum(most - least for _, (least, most) in self.gaps.values())
         width = max(change, 4 * size * reach).bit_length() + 3
         ones = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
         half = ones << (width - 1)  # added to a number, it makes every lane positive

@@ -253,6 +253,10 @@ class _Reader:
         found = []
         for number, entry in enumerate(given):
             ((kind, arguments),) = entry.items()
+            if isinstance(arguments, str | list):  # one argument, which goes by the name of its kind
+                arguments = {
+                    kind: arguments if isinstance(arguments, str) else ", ".join(map(str, arguments))
+                }
             if not isinstance(arguments, dict):
                 told = f"lemma {kind[:60]}: expected a table of arguments"
                 self.fault(told, (*base, "lemma", number, kind))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from assay.models import Network
 
-from . import claim_files, lemmas, plans, rungs
+from . import claim_files, explaining, lemmas, plans, rungs
 from .budgets import OutOfMemory, OutOfTime, limited
 from .claims import Claim
 from .faults import Fault, InputError
@@ -232,11 +232,14 @@ def _judged(task: Task) -> _Found:
         found.verdict, found.stage = _finite(task)
     else:
         before = task.deadline.left
-        found.explained = _with_lemmas(task) if task.claim.lemmas else None
-        if found.explained is None:
+        explained = _with_lemmas(task) if task.claim.lemmas else None
+        if explained is None:
             found.verdict, found.stage = _ladder(task, obligation)
+        elif isinstance(explained, Refuted):
+            found.verdict, found.stage = explained, plans.LEMMAS
         else:
-            spent = before - task.deadline.left
+            found.explained, spent = explained, before - task.deadline.left
+            task.note(f"with lemmas: proved and checked in {spent:.2f} s")
             found.verdict, found.stage = _without_lemmas(task, obligation, spent)
     if isinstance(found.verdict, Unknown) and found.explained is not None:
         found.verdict, found.stage = found.explained, plans.LEMMAS
@@ -286,14 +289,17 @@ def _too_large(task: Task, reason: str) -> Unknown:
     return Unknown(enumeration.NAME, reason, needed=told)
 
 
-def _with_lemmas(task: Task) -> Proved | None:
-    """A proof that uses the claim's lemmas, within half of the budget; None where there is none."""
+def _with_lemmas(task: Task) -> Proved | Refuted | None:
+    """A proof, or a counterexample, that uses the claim's lemmas, within half of the budget; None where there is none."""
     changed = replace(
         task,
         deadline=Deadline(task.deadline.left / 2),
         note=lambda line: task.note(f"with lemmas: {line}"),
     )
-    verdict, _ = _ladder(changed, lemmas.explained(task.claim, task.graphs or {}))
+    obligation = lemmas.explained(task.claim, task.graphs or {})
+    verdict = explaining.at_once(changed, obligation) or _ladder(changed, obligation)[0]
+    if isinstance(verdict, Refuted):
+        return verdict
     if not isinstance(verdict, Proved):
         task.note(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
         return None
