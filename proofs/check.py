@@ -171,7 +171,6 @@ class Problem:
         for name, kind, lo, hi, size in declared:
             low, high, whole = number(lo), number(hi), WHOLE[kind]
             need(not (self.single and whole and max(-low, high) > 2**24), f"{name!r} may be no float32")
-            need(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII), f"bad name {name!r}")
             names = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
             self.declare(name, names, low, high, whole)
         node: Any = None if given is None else ast.parse(given, mode="eval").body
@@ -212,7 +211,8 @@ class Problem:
         self.precise = sum(layer.bits for layer in self.layers)
 
     def declare(self, name: str, components: list[str], low: Any, high: Any, whole: bool) -> None:
-        need(name not in self.groups and not self.layers, f"{name!r} is declared already, or too late")
+        fits = name not in self.groups and re.fullmatch(r"[A-Za-z_]\w*|", name, re.ASCII)
+        need(fits and not self.layers, f"{name!r} is no name, declared already, or too late")
         self.groups[name] = components
         for component in components:
             self.inputs[component] = {len(self.ranges): Fraction(1)}
