@@ -18,6 +18,7 @@ from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
+from assay.proofs.faults import InputError
 from numpy.typing import NDArray
 
 from .costs import Meter
@@ -71,7 +72,7 @@ class Paths:
 
 
 def paths(model: MaxOfK) -> Paths:
-    """Multiply the paths out."""
+    """Multiply the paths out.  Raises `InputError` for scores beyond a million."""
     shift, P = model.shift, model.P
     Eq = model.E + P[-1]
     VOU, QK = model.V.dot(model.O).dot(model.U), model.Q.dot(model.K.T)
@@ -126,7 +127,7 @@ def _exponential(n: int, places: int, e: int) -> tuple[int, int]:
     with localcontext(_CONTEXT) as context:
         score = Decimal(n) / (1 << places) / _root(e)
         if abs(score) > 10**6:
-            raise OverflowError(f"an attention score of {score:.3g}, expected at most a million")
+            raise InputError(f"an attention score of {score:.3g}, expected at most a million")
         doublings = int((score / _LN2).to_integral_value("ROUND_FLOOR"))
         mantissa = context.exp(score - doublings * _LN2) * (1 << MANTISSA_BITS - 1)
         rounded = int(mantissa)

@@ -179,11 +179,13 @@ class _Tables:
         places = np.sort(self.places[queries, :-1], axis=1)
         X, last = places[:, :c].sum(1)[:, None], self.places[queries, -1][:, None]
         rivals = np.maximum.accumulate(self.A[queries, : max(m, 1)], axis=1)
-        spread = np.exp(2 * self.blur[queries])[:, None]
-        rest = (places.sum(1)[:, None] - X) * np.exp(rivals - self.A[queries, m][:, None]) * spread
+        blur, own = 2 * self.blur[queries][:, None], self.A[queries, m][:, None]
+        # exp(600) in place of more changes attention by less than 1e-250: the slack has room for it.
+        drawn = np.exp(np.minimum(rivals - own + blur, 600))
+        rest = (places.sum(1)[:, None] - X) * drawn
+        itself = last * np.exp(np.minimum(self.A[queries, queries][:, None] - own + blur, 600))
         if c == places.shape[1]:
             rest = np.zeros_like(rest)
-        itself = last * np.exp(self.A[queries, queries] - self.A[queries, m])[:, None] * spread
         least = X / (X + rest + itself)
         return least * (1 - 1e-12), np.ones_like(least)
 
