@@ -13,6 +13,8 @@ from .figures import amount, bits, count, seconds
 if TYPE_CHECKING:
     from .display import Display
 
+MOST_SHOWN = 12
+"""Ranges and inputs that text shows; JSON holds all."""
 STYLES = {"proved": "bold green", "refuted": "bold red", "unknown": "bold yellow"}
 
 
@@ -78,13 +80,16 @@ def reasons(verdict: Unknown) -> list[str]:
         else (f"{verdict.cause} ({verdict.reason})")
     )
     lines = [f"stopped in {verdict.stage}: {told}"]
-    if verdict.best_bound is not None:
+    if verdict.best_bound is not None and verdict.best_bound < 0:
+        lines.append(f"no input was met on which it holds by less than {-verdict.best_bound:.4g}")
+    elif verdict.best_bound is not None:
         lines.append(f"may still fail by {verdict.best_bound:.4g}")
     if verdict.open_fraction is not None:
         lines.append(f"{verdict.open_fraction:.3%} of the scope is open")
     if verdict.proved_scope:
-        box = ", ".join(f"{name} in {span}" for name, span in verdict.proved_scope.items())
-        lines.append(f"proved for {box}")
+        parts = [f"{name} in {span}" for name, span in verdict.proved_scope.items()]
+        more = f" and {len(parts) - MOST_SHOWN} more ranges" if len(parts) > MOST_SHOWN else ""
+        lines.append(f"proved for {', '.join(parts[:MOST_SHOWN])}{more}")
     if verdict.needed:
         lines.append(f"it would take {verdict.needed}")
     return lines

@@ -13,7 +13,7 @@ import torch
 from assay.models import Network
 
 from . import claim_files, explaining, lemmas, plans, rungs
-from .budgets import OutOfMemory, OutOfTime, limited
+from .budgets import Hear, OutOfMemory, OutOfTime, confined
 from .claims import Claim
 from .faults import Fault, InputError
 from .networks import ClaimNetworks, scope_mass
@@ -171,28 +171,41 @@ def _task(
 
 
 def _outcome(claim: Claim, loaded: ClaimNetworks, data: str | None, terms: _Terms) -> Outcome:
-    start = time.monotonic()
+    """Judge a claim in a child process, under hard limits."""
+    start, now = time.monotonic(), ["lowering"]
     log: list[str] = []
-    now = ["lowering"]
 
-    def report(line: str) -> None:
+    def hear(kind: str, line: str) -> None:
         now[0] = line if line in rungs.RUNGS else now[0]
-        if terms.progress is not None:
+        if kind == "note":
+            log.append(line)
+        elif terms.progress is not None:
             terms.progress(claim.name, line)
 
-    task = _task(claim, loaded, terms, report, log.append)
-    found = _Found()
+    def work(say: Hear) -> Outcome:
+        task = _task(claim, loaded, terms, lambda line: say("report", line), lambda line: say("note", line))
+        return _told(_judged(task), task, start)
+
+    memory = terms.memory if terms.device == "cpu" else None
     try:
-        with limited(_GRACE * terms.budget_s + 1, terms.memory):
-            found = _judged(task)
+        outcome = confined(work, hear, _GRACE * terms.budget_s + 1, memory)
     except OutOfTime:
-        found.verdict = Unknown(now[0], "timeout: stopped hard", needed="a larger budget")
-        found.stage = now[0]
+        stopped = Unknown(now[0], "timeout: stopped hard", needed="a larger budget")
+        outcome = _stopped(claim, stopped, start)
+    except OverflowError:
+        reason = "numbers that are beyond floating point where they are put together"
+        outcome = _stopped(claim, Unknown(now[0], reason, needed="numbers of fewer digits"), start)
     except OutOfMemory:
         reason = f"memory: more than {terms.memory} bytes were asked for"
-        found.verdict = Unknown(now[0], reason, needed="a larger limit of memory, or a smaller scope")
-        found.stage = now[0]
-    networks = task.networks
+        needed = "a larger limit of memory, or a smaller scope"
+        outcome = _stopped(claim, Unknown(now[0], reason, needed=needed), start)
+    networks = {name: loaded.network(claim, name) for name in claim.networks}
+    mass = scope_mass(claim, networks, data, terms.seed) if data else None
+    return replace(outcome, mass=mass, log=tuple(log))
+
+
+def _told(found: _Found, task: Task, start: float) -> Outcome:
+    claim = task.claim
     return Outcome(
         name=claim.name,
         text=claim.text,
@@ -200,14 +213,19 @@ def _outcome(claim: Claim, loaded: ClaimNetworks, data: str | None, terms: _Term
         seconds=time.monotonic() - start,
         stage=found.stage,
         lengths=_lengths(claim, found),
-        mass=scope_mass(claim, networks, data, terms.seed) if data else None,
-        log=tuple(log),
         counted=found.counted,
         kind=claim.kind,
         epsilon=claim.epsilon,
-        digests={name: network.digest for name, network in networks.items()},
+        digests={name: network.digest for name, network in task.networks.items()},
         outputs={name: graph.outputs for name, graph in (task.graphs or {}).items()},
     )
+
+
+def _stopped(claim: Claim, verdict: Unknown, start: float) -> Outcome:
+    """What is left to say of work that was stopped."""
+    seconds = time.monotonic() - start
+    lengths = _lengths(claim, _Found())
+    return Outcome(claim.name, claim.text, verdict, seconds, verdict.stage, lengths, kind=claim.kind)
 
 
 @dataclass
@@ -290,7 +308,7 @@ def _too_large(task: Task, reason: str) -> Unknown:
 
 
 def _with_lemmas(task: Task) -> Proved | Refuted | None:
-    """A proof, or a counterexample, that uses the claim's lemmas, within half of the budget; None where there is none."""
+    """A proof or counterexample by the claim's lemmas, within half of the budget; None where there is none."""
     changed = replace(
         task,
         deadline=Deadline(task.deadline.left / 2),

@@ -48,6 +48,9 @@ class ClaimNetworks:
             faults += error.faults
         except (ValueError, OSError) as error:
             faults.append(Fault(str(error), where=claim.name))
+        except OverflowError:
+            told = "numbers that are beyond floating point where they are put together"
+            faults.append(Fault(told, where=claim.name, key=("show",)))
         return faults
 
     def unloaded(self, claim: Claim, name: str) -> list[Fault]:

@@ -29,7 +29,7 @@ from .variables import MAX_VARIABLES
 MAX_BYTES = 50_000_000
 MAX_TOLD = 50
 _XY = re.compile(r"([XY])_(\d{1,7})", re.ASCII)
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
 _TYPES: dict[str, Semantics] = {"Real": "real", "real": "real", "float32": "float32"}
 _COMPARE = {"<=": "<=", ">=": ">=", "<": "<", ">": ">", "=": "==", "==": "==", "!=": "!="}
 

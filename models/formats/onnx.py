@@ -127,7 +127,10 @@ class _Graph:
     def _dtype(self, value: Any) -> torch.dtype:
         from onnx import helper
 
-        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        try:
+            kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        except KeyError as error:
+            raise UnreadableFile(self.path, f"input {value.name!r} holds numbers of no known type") from error
         if kind not in (np.float32, np.float64):
             raise UnreadableFile(self.path, f"input {value.name!r} holds {kind}, expected float32 or float64")
         return torch.float64 if kind == np.float64 else torch.float32
