@@ -308,7 +308,7 @@ def _too_large(task: Task, reason: str) -> Unknown:
 
 
 def _with_lemmas(task: Task) -> Proved | Refuted | None:
-    """A proof or counterexample by the claim's lemmas, within half of the budget; None where there is none."""
+    """A proof or counterexample by the claim's lemmas, in half of the budget; None where there is none."""
     changed = replace(
         task,
         deadline=Deadline(task.deadline.left / 2),

@@ -123,7 +123,8 @@ def _gemm(node: Node) -> nn.Module:
     if node.inputs[0] is not None or a.get("transA"):
         raise ValueError("transposes its input, or multiplies it from the left")
     weight, bias = node.needed(1), node.constant(2)
-    scaled = a.get("alpha", 1.0) * (weight if a.get("transB") else weight.T)
+    with np.errstate(all="ignore"):  # what is not finite is told by who needs it
+        scaled = a.get("alpha", 1.0) * (weight if a.get("transB") else weight.T)
     return linear(scaled.astype(weight.dtype), None if bias is None else a.get("beta", 1.0) * bias)
 
 
