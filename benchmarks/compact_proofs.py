@@ -23,7 +23,18 @@ import pandas as pd
 import torch
 from assay.models import Network
 from assay.models.zoo import max_of_k
-from assay.proofs.strategies import Bound, Numerators, Subject, apply, best, named, quality, search, sweep
+from assay.proofs.strategies import (
+    Bound,
+    Numerators,
+    Strategy,
+    Subject,
+    apply,
+    best,
+    named,
+    quality,
+    search,
+    strategies,
+)
 from assay.proofs.strategies.enumeration import right_by_paths
 from assay.proofs.strategies.numerators import grid_of
 from assay.proofs.strategies.reals import reals
@@ -34,8 +45,8 @@ SAMPLE = 1 << 18
 BUDGETS = {"search, 2e6": 2e6, "search, 5e6": 5e6, "search, 1e7": 1e7, "search, 1e8": 1e8}
 SEARCHED = 12
 """So many seeds are searched; the others see the strategies of the catalogue."""
-LONG = {4: 1e9, 5: 1e9, 10: 1e9}
-"""Strategies with a larger known cost are left out, by K; else those with 1e8 and more."""
+MOST_OUTPUTS = 10
+"""Up to so many positions single outputs are looked at."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def rows(trained: Trained) -> Iterator[dict[str, object]]:
             "seconds": round(bound.seconds + multiplied, 3),
         }
 
-    bounds = sweep(subject, LONG.get(trained.k, 1e8))
+    bounds = [apply(s, subject) for s in suitable(trained.k, subject)]
     if trained.k == 4 and trained.seed <= SEARCHED:
         tried = [*bounds, *search(subject, max(BUDGETS.values()))]
         for name, budget in BUDGETS.items():
@@ -91,6 +102,15 @@ def rows(trained: Trained) -> Iterator[dict[str, object]]:
     yield from (row(bound.strategy.name, "real", bound) for bound in bounds)
     single = apply(named("joint-apart-exact"), Subject(trained.network, "float32"))
     yield row(single.strategy.name, "float32", single)
+
+
+def suitable(k: int, subject: Subject) -> Iterator[Strategy]:
+    """The strategies that are worth their time at this number of positions."""
+    for strategy in strategies().values():
+        outputs = isinstance(strategy, Numerators) and strategy.outputs
+        listing = strategy.unexplained(subject.shape) > subject.shape.sequences
+        if "real" in strategy.semantics and not listing and not (outputs and k > MOST_OUTPUTS):
+            yield strategy
 
 
 def append(trained: Trained) -> None:
