@@ -1,0 +1,118 @@
+"""``assay bound``: bounds, budgets, certificates, pictures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from assay.models import Network, Transformer, save
+from assay.models.zoo import max_of_k
+from assay.proofs import check_bound
+from assay.proofs.strategies import RejectedCertificate, certificates
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A small model, as it comes out of initialisation."""
+    import torch
+
+    module = Transformer(max_of_k.architecture(3, 8))
+    module.initialise(0.1, torch.Generator().manual_seed(0))
+    path = tmp_path / "model.safetensors"
+    save(Network("max-of-3", module, "categorical", "token", (3,), vocabulary=8), path)
+    return path
+
+
+def test_all_strategies_with_report_picture_and_certificate(run, model):
+    done = run(
+        "bound",
+        model,
+        "--out",
+        "sub/r.json",
+        "--plot",
+        "sub/f.svg",
+        "--certificates",
+        "kept",
+        "--budget",
+        "1e7",
+    )
+    assert done.exit_code == 0, done.output
+    assert "accuracy at least" in done.output
+    report = json.loads(Path("sub/r.json").read_text())
+    assert report["schema"] == "assay.bounds/1"
+    assert report["shape"] == {"v": 8, "K": 3, "d_model": 32, "d_head": 32}
+    assert report["sequences"] == str(8**3)
+    chosen = next(row for row in report["bounds"] if row["strategy"] == report["best"])
+    assert chosen["operations"] <= 1e7
+    assert int(chosen["certified"]) == max(
+        int(r["certified"]) for r in report["bounds"] if r["operations"] <= 1e7
+    )
+    assert 0 <= report["quality"] <= 1
+    assert check_bound.main([report["certificate"]]) == 0
+    ElementTree.parse("sub/f.svg")
+
+
+def test_one_strategy_as_json(run, model):
+    done = run("bound", model, "--strategy", "split-together-threshold", "--semantics", "float32", "--json")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["bounds"]
+    assert row["strategy"] == "split-together-threshold"
+    assert sum(row["operations_by_part"].values()) == row["operations"]
+    assert "common threshold" in row["argument"]
+
+
+def test_a_search(run, model):
+    done = run("bound", model, "--strategy", "search", "--budget", "1e6", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert len(found["bounds"]) > 20
+    assert all(r["operations"] <= 1e6 for r in found["bounds"] if r["strategy"] == found["best"])
+
+
+def test_the_released_form_is_rejected_with_its_counterexample(run, model):
+    done = run("bound", model, "--strategy", "sub-cubic-released")
+    assert done.exit_code == 1
+    assert "rejected" in done.stderr
+    assert "w0 = " in done.stderr
+
+
+def test_no_proof_fits_a_tiny_budget(run, model):
+    done = run("bound", model, "--budget", "10")
+    assert done.exit_code == 1
+    assert "no proof fits the budget" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["zoo:digits"], "expected a transformer"),
+        (["zoo:max-of-4", "--strategy", "cubik"], "did you mean cubic"),
+        (["zoo:max-of-4", "--strategy", "cubic", "--semantics", "float32"], "sound for semantics real"),
+        (["zoo:max-of-4", "--budget", "many"], "no number of operations"),
+        (["zoo:max-of-4", "--budget", "nan"], "no number of operations"),
+        (["zoo:max-of-4", "--plot", "f.gif"], "expected .svg or .html"),
+        (["missing.safetensors"], "no such file"),
+    ],
+)
+def test_bad_input_is_told(run, words, said):
+    done = run("bound", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_strategy_without_certificates_is_told(run, model):
+    done = run("bound", model, "--strategy", "cubic", "--certificates", "kept")
+    assert done.exit_code == 2
+    assert "has a certificate" in done.stderr
+
+
+def test_a_certificate_that_does_not_check_is_our_fault(run, model, monkeypatch):
+    def refuse(path):
+        raise RejectedCertificate("no")
+
+    monkeypatch.setattr(certificates, "_check", refuse)
+    done = run("bound", model, "--strategy", "joint-apart-exact", "--certificates", "kept")
+    assert done.exit_code == 4
+    assert not list(Path("kept").glob("*.json"))
