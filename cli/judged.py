@@ -20,7 +20,6 @@ Place = tuple[int, int]
 """Line and column, from 1."""
 
 _NAMED = re.compile(r"[A-Za-z]\w*=")
-_HEADER = re.compile(r"""^[ \t]*(?=\[\[[ \t]*["']?claim["']?[ \t]*\]\])""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,15 @@ def _onnx(path: Path) -> Network:
 
 
 def claim_places(text: str, claims: int) -> list[Place]:
-    """Where each ``[[claim]]`` of a claim file stands; the head of the file where that cannot be told.
+    """Where each claim of a claim file stands.
 
     >>> claim_places('model = "m"\\n[[claim]]\\n  [[claim]]', 2)
     [(2, 1), (3, 3)]
     """
-    found = [
-        (text.count("\n", 0, match.end()) + 1, match.end() - match.start() + 1)
-        for match in _HEADER.finditer(text)
-    ]
-    # Inline tables have no headers, and a text of several lines may hold what looks like one.
-    return found if len(found) == claims else [(1, 1)] * claims
+    from assay.proofs.places import Places
+
+    places = Places(text)
+    return [places.value(("claim", k)) for k in range(claims)]
 
 
 def from_root(path: Path) -> Path:

@@ -178,7 +178,7 @@ def test_no_name_breaks_a_report(name, file):
 def test_places_are_those_of_the_headers():
     assert claim_places(LINES, 2) == [(4, 1), (10, 3)]
     assert claim_places("# [[claim]]\n[[ 'claim' ]]\n[[claim.lemma]]\n", 1) == [(2, 1)]
-    assert claim_places("claim = [{}, {}]", 2) == [(1, 1), (1, 1)]
+    assert claim_places("claim = [{}, {}]", 2) == [(1, 10), (1, 14)]
 
 
 @pytest.mark.parametrize("words", [[], ["--onnx", "n.onnx"], ["--vnnlib", "p.vnnlib"]], ids=" ".join)
