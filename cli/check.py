@@ -1,8 +1,9 @@
-"""``assay check``: the independent checker, run as the stand-alone file it is."""
+"""``assay check``: the independent checkers, run as the stand-alone files they are."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import runpy
 from pathlib import Path
 
@@ -25,19 +26,36 @@ from .failures import Command, Failure
 def check(ctx: click.Context, certificates: tuple[str, ...], weights: tuple[str, ...], debug: bool) -> None:
     """Check certificates with exact integer arithmetic: exit 0 if all are accepted, 1 if one is rejected.
 
-    The checker is one file of Python's standard library; ``python check.py CERTIFICATE`` does the same.
+    The checkers are single files of Python's standard library: ``python check.py CERTIFICATE`` does the same
+    for claims, ``python check_bound.py CERTIFICATE`` for accuracy bounds.
     """
     missing = [path for path in (*certificates, *weights) if not Path(path).is_file()]
     if missing:
         raise Failure("\n".join(f"{path}: there is no such file" for path in missing))
-    checker = runpy.run_path(str(checker_path()))
-    arguments = [*certificates, *(["--weights", *weights] if weights else [])]
-    ctx.exit(checker["main"](arguments))
+    given = ["--weights", *weights] if weights else []
+    by_checker: dict[str, list[str]] = {}
+    for path in certificates:
+        by_checker.setdefault(checker_of(Path(path)), []).append(path)
+    codes = [
+        runpy.run_path(str(checker_path(name)))["main"]([*paths, *given])
+        for name, paths in by_checker.items()
+    ]
+    ctx.exit(max(codes))
 
 
-def checker_path() -> Path:
-    """Where the checker lies; found without importing the room it lies in, nor torch."""
+def checker_of(path: Path) -> str:
+    """Which checker a certificate is for, by its format."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return "check.py"  # which says what is wrong with it
+    head = str(content.get("format")) if isinstance(content, dict) else ""
+    return "check_bound.py" if head.startswith("assay.bound/") else "check.py"
+
+
+def checker_path(name: str = "check.py") -> Path:
+    """Where a checker lies; found without importing the room it lies in, nor torch."""
     room = importlib.util.find_spec("assay.proofs")
     if room is None or not room.submodule_search_locations:
         raise Failure("assay.proofs is not installed")
-    return Path(next(iter(room.submodule_search_locations)), "check.py")
+    return Path(next(iter(room.submodule_search_locations)), name)

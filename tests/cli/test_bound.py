@@ -51,7 +51,20 @@ def test_all_strategies_with_report_picture_and_certificate(run, model):
     )
     assert 0 <= report["quality"] <= 1
     assert check_bound.main([report["certificate"]]) == 0
+    checked = run("check", report["certificate"])
+    assert checked.exit_code == 0
+    assert "accepted: right on at least" in checked.output
     ElementTree.parse("sub/f.svg")
+
+
+def test_both_kinds_of_certificates_are_checked_together(run, model):
+    assert run("bound", model, "--strategy", "joint-apart-threshold", "--certificates", "kept").exit_code == 0
+    (certificate,) = Path("kept").glob("*.json")
+    Path("other.json").write_text("{}")
+    checked = run("check", "other.json", certificate)
+    assert checked.exit_code == 1
+    assert "other.json: REJECTED" in checked.output
+    assert "accepted: right on at least" in checked.output
 
 
 def test_one_strategy_as_json(run, model):
