@@ -3,16 +3,16 @@
     python3 -I check.py CERTIFICATE... [--weights W.safetensors ...]
 
 A certificate holds a claim, the networks it speaks of (operations, and digests of their weights), and a
-*proof* (a tree of case splits whose leaves linear bounds close) or a *witness* (an input on which the claim
-fails). This file shares no code with the prover. It trusts `for`, `given` and `show`, the operations and
-itself; how the author worded the claim (`stated`) is printed, but not proved. Weights are found in --weights
-or beside the certificate as DIGEST.safetensors, and must have the digest.
+*proof* (a tree of case splits whose leaves bounds close) or a *witness* (an input on which the claim fails).
+This file shares no code with the prover. It trusts `for`, `given` and `show`, the operations and itself; how
+the author worded the claim (`stated`) is printed, not proved. Weights are DIGEST.safetensors, beside it or in
+--weights.
 
 The claim becomes a formula that only a counterexample satisfies; its atoms are e >= 0 or e > 0 for linear
 forms e of units: the constant 1, inputs, affine forms, ReLUs, and other functions, which may be anything
 between their bounds. e is bounded on a box by substituting units backwards (Singh et al. 2019, Zhang et al.
-2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. In "float32"
-an affine unit may be off by g (|M||v| + |c|) + k 2^-126, where g = k u / (1 - k u), u = 2^-24 (Higham 2002,
+2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. An affine
+unit may in "float32" be off by g (|M||v| + |c|) + k 2^-126 with g = k u / (1 - k u), u = 2^-24 (Higham 2002,
 3.1); products, reciprocals and roots are rounded once, exp is within 2 units in the last place.
 
 Everything is a whole number; many forms are substituted at once, side by side in lanes of one long integer.
@@ -65,24 +65,24 @@ def number(text: Any) -> Fraction:
     return Fraction(text)
 
 
-def scaled(value: Any, unit: int = 1 << FINE) -> int:
+def scaled(value: Any, one: int) -> int:
     top, below = value.as_integer_ratio()
-    return int(top * unit // below)
+    return int(top * one // below)
 
 
 def read_weights(path: str | Path) -> tuple[str, Any]:
     """Digest over the sorted (name, dtype, shape, bytes), and the tensors of a safetensors file."""
     data, sha, tensors = Path(path).read_bytes(), hashlib.sha256(), {}
     start = 8 + int.from_bytes(data[:8], "little")
-    table = json.loads(data[8:start])
-    for name in sorted(table.keys() - {"__metadata__"}):
-        kind, shape, (first, last) = fields(table[name], "dtype", "shape", "data_offsets")
-        code, dtype = TYPES.get(kind, ("", kind.lower().replace("i", "int")))
-        raw = data[start + first : start + last]
-        sha.update(f"{name}\0torch.{dtype}\0{tuple(shape)}\0".encode() + raw)
-        if code == "H":  # the first half of a float32
-            code, raw = "f", b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
-        tensors[name] = dtype, shape, [v for (v,) in struct.iter_unpack(f"<{code}", raw)] if code else []
+    for name, entry in sorted(json.loads(data[8:start]).items()):
+        if name != "__metadata__":
+            kind, shape, (first, last) = fields(entry, "dtype", "shape", "data_offsets")
+            code, dtype = TYPES.get(kind, ("", kind.lower().replace("i", "int")))
+            raw = data[start + first : start + last]
+            sha.update(f"{name}\0torch.{dtype}\0{tuple(shape)}\0".encode() + raw)
+            if code == "H":  # the first half of a float32
+                code, raw = "f", b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
+            tensors[name] = dtype, shape, [v for (v,) in struct.iter_unpack(f"<{code}", raw)] if code else []
     return sha.hexdigest(), tensors
 
 
@@ -112,22 +112,19 @@ def flat(formula: Formula, *kinds: str) -> list[Formula]:
 def decided(formula: Formula, tops: Any) -> bool:
     """Whether upper bounds of its atoms, in order, show that a formula is false."""
     if formula[0] == "atom":
-        top = next(tops)
-        return bool(top < 0 or (top == 0 and formula[2]))
+        return (top := next(tops)) < 0 or bool(top == 0 and formula[2])
     return (any if formula[0] == "and" else all)([decided(part, tops) for part in formula[1]])
 
 
-def exponential(t: int, one: int, digits: int = 60) -> list[int]:
-    """Whole numbers around one · e^(t / one); decimal rounds correctly, and 2^12 · 10^-60 is less than 10^-50."""
+def exponential(t: int, one: int, error: Fraction = Fraction(1, 10**50)) -> list[int]:
+    """Whole numbers around one · e^(t / one); decimal rounds correctly, to far less than `error`."""
     need(t < one << 12, "exp of a large number")
-    near = (
-        Fraction(Context(digits).divide(Decimal(max(t, -one << 12)), Decimal(one)).exp(Context(digits))) * one
-    )
-    return [max(0, int(near * (1 - Fraction(1, 10**50))) - 1), int(near * (1 + Fraction(1, 10**50))) + 1]
+    near = Fraction(Context(60).divide(Decimal(max(t, -one << 12)), Decimal(one)).exp(Context(60))) * one
+    return [max(0, int(near * (1 - error)) - 1), int(near * (1 + error)) + 1]
 
 
-def linear_map(how: list[Any], tensors: Any, units: Any) -> Any:
-    """The rows of a map of units, each with the number of its entry in the constant."""
+def rows_of(how: list[Any], tensors: Any, units: Any) -> Any:
+    """The rows of a linear map of units, each with the number of its entry in the constant."""
     match how:
         case ["times", factor]:
             yield from enumerate([(unit, number(factor))] for unit in units)
@@ -136,17 +133,17 @@ def linear_map(how: list[Any], tensors: Any, units: Any) -> Any:
             for i in range(columns if transposed else rows):
                 row = w[i::columns] if transposed else w[i * columns : (i + 1) * columns]
                 yield i, zip(units, row, strict=True)
-        case ["conv2d", name, [_, height, width], *axes, groups]:  # axes: stride, padding, dilation
+        case ["conv2d", name, [_, *image], *axes, groups]:  # axes: stride, padding, dilation
             (out, depth, *window), w = tensors[name][1:]
-            spans = zip((height, width), window, *axes, strict=True)
+            spans = zip(image, window, *axes, strict=True)
             places = [range((n + 2 * p - d * (k - 1) - 1) // s + 1) for n, k, s, p, d in spans]
-            taps = list(product(range(depth), *map(range, window)))
             for channel, *place in product(range(out), *places):
                 row, first = [], channel * groups // out * depth
-                for (c, *tap), weight in zip(taps, w[channel * len(taps) :], strict=False):
-                    y, x = (o * s - p + k * d for o, k, s, p, d in zip(place, tap, *axes, strict=True))
-                    if 0 <= y < height and 0 <= x < width:
-                        row.append((units[((first + c) * height + y) * width + x], weight))
+                for k, (c, *tap) in enumerate(product(range(depth), *map(range, window))):
+                    y, x = (o * s - p + t * d for o, t, s, p, d in zip(place, tap, *axes, strict=True))
+                    if 0 <= y < image[0] and 0 <= x < image[1]:
+                        at = ((first + c) * image[0] + y) * image[1] + x
+                        row.append((units[at], w[channel * depth * prod(window) + k]))
                 yield channel, row
 
 
@@ -159,93 +156,92 @@ class Problem:
     than its argument, and relu(c u) = c relu(u) for c > 0.
     """
 
-    def __init__(self, claim: Any, lemmas: Any, networks: Any, grid: int = 1) -> None:
+    def __init__(self, claim: Any, lemmas: Any, networks: Any) -> None:
         declared, given, show, semantics, _ = fields(claim, "for", "given", "show", "semantics", "stated")
         definitions, substitution, twins = fields(lemmas, "definitions", "substitution", "twins")
-        need(semantics in ("real", "float32"), f"unknown semantics {semantics!r}")
-        self.single, self.networks, self.called = semantics == "float32", networks, dict[Any, Any]()
-        self.groups, self.inputs, self.ranges = dict[str, Any](), dict[str, Form](), list[Any]()
-        self.layers, self.made, self.twins, self.work = list[Any](), list[Any](), dict[int, Any](), 0
-        self.readers, self.curved = Counter[int](), set[int]()  # what is read, and by functions but ReLUs
-        self.declare("", [""], Fraction(1), Fraction(1), True)
+        self.single, self.networks = bool(["real", "float32"].index(semantics)), networks
+        self.inputs, self.groups, self.ranges = dict[str, Form](), dict[str, Any](), list[Any]()
+        self.layers, self.made, self.called = list[Any](), list[Any](), dict[Any, Any]()
+        self.readers, self.curved, self.work = Counter[int](), set[int](), 0  # curved: read by functions
+        self.declare("", None, Fraction(1), Fraction(1), True)
         for name, kind, lo, hi, size in declared:
-            low, high, whole = number(lo), number(hi), WHOLE[kind]
-            need(not (self.single and whole and max(-low, high) > 2**24), f"{name!r} may be no float32")
-            names = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
-            self.declare(name, names, low, high, whole)
+            self.declare(name, size, number(lo), number(hi), WHOLE[kind])
+        large = any(whole and max(-low, high) > 2**24 for low, high, whole in self.ranges)
+        need(not (large and self.single), "a whole number that may be no float32")
         node: Any = None if given is None else ast.parse(given, mode="eval").body
-        singles = [*self.inputs]
         conjunction = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
-        equations: list[Any] = node.values if conjunction else [node] * (node is not None)
+        equations, singles = node.values if conjunction else [node] * (node is not None), [*self.inputs]
         for name, text in definitions:
             (form,) = self.numbers(node := ast.parse(text, mode="eval").body)
-            ends = [sorted((c * self.ranges[u][0], c * self.ranges[u][1])) for u, c in form.items()]
+            ends = [sorted(c * end for end in self.ranges[u][:2]) for u, c in form.items()]
             whole = all(c.denominator == 1 and self.ranges[u][2] for u, c in form.items())
-            self.declare(name, [name], sum(low for low, _ in ends), sum(high for _, high in ends), whole)
+            self.declare(name, None, sum(low for low, _ in ends), sum(high for _, high in ends), whole)
             equations.append(ast.Compare(ast.Name(name), [ast.Eq()], [node]))
-        self.one = (
-            lcm(grid, *(end.denominator for low, high, _ in self.ranges for end in (low, high))) << GRID
-        )
+        self.one = lcm(*(end.denominator for *ends, _ in self.ranges for end in ends)) << GRID
         self.add("input", [("input", []) for _ in self.ranges])
+        found, places = list[Formula](), {name: u for u, name in enumerate(self.inputs)}
         for name, k in substitution:
             need(isinstance(equations[k].ops[0], ast.Eq), f"it does not determine {name}")
             (one,), (other,) = self.numbers(equations[k].left), self.numbers(equations[k].comparators[0])
-            zero, unit = plus(one, other, -1), [*self.inputs].index(name)
+            zero, u = plus(one, other, -1), places[name]
             need(len(self.layers) == 1, "an equation of more than inputs")
-            self.inputs = {c: plus(f, zero, -f.get(unit, 0) / zero[unit]) for c, f in self.inputs.items()}
-        self.singles = [self.inputs[name] for name in singles]  # what float32 numbers hold
-        found = list[Formula]()
+            self.inputs = {c: plus(f, zero, -f.get(u, 0) / zero[u]) for c, f in self.inputs.items()}
         for name, _ in substitution:
-            low, high, _ = self.ranges[[*self.inputs].index(name)]
+            low, high, _ = self.ranges[places[name]]
             found += [atom(self.inputs[name], {0: low}), atom({0: high}, self.inputs[name])]
+        self.singles = [self.inputs[name] for name in singles]  # what float32 numbers hold
         found += map(self.statement, equations)
         found.append(negate(self.statement(ast.parse(show, mode="eval").body)))
-        self.parts = flat(("and", found), "and")
-        for v, u, c in twins:
+        self.parts, self.twins = (
+            flat(("and", found), "and"),
+            {v: (u, scaled(number(c), 1 << FINE)) for v, u, c in twins},
+        )
+        for v, (u, scale) in self.twins.items():
             (layer,) = (layer for layer in self.layers if v in layer.units)
-            need(self.made[v][0] == self.made[u][0] == "relu" and u < layer.units[0], f"{v}, {u}: no twins")
-            self.twins[v] = u, scaled(number(c))
-            need(self.twins[v][1] > 0, "a multiple that is not positive")
+            earlier = self.made[v][0] == "relu" == self.made[u][0] and u < layer.units[0]
+            need(earlier and scale > 0, f"{v} is no multiple of {u}")
             self.readers[self.made[v][1][0]] -= 1
-            layer.bits, layer.norm = FINE, max(layer.norm, 1 << FINE) + self.twins[v][1]
+            layer.bits, layer.norm = FINE, max(layer.norm, 1 << FINE) + scale
         self.precise = sum(layer.bits for layer in self.layers)
 
-    def declare(self, name: str, components: list[str], low: Any, high: Any, whole: bool) -> None:
+    def declare(self, name: str, size: int | None, low: Any, high: Any, whole: bool) -> None:
         fits = name not in self.groups and re.fullmatch(r"[A-Za-z_]\w*|", name, re.ASCII)
         need(fits and not self.layers, f"{name!r} is no name, declared already, or too late")
-        self.groups[name] = components
-        for component in components:
+        self.groups[name] = [name] if size is None else [f"{name}[{i}]" for i in range(size)]
+        for component in self.groups[name]:
             self.inputs[component] = {len(self.ranges): Fraction(1)}
             self.ranges.append((low, high, whole))
 
     def add(self, kind: str, made: list[Any]) -> range:
-        """Append units: functions with what they read, or rows of weights in 2^-FINE."""
-        units = range(len(self.made), len(self.made) + len(made))
-        sources = Counter[int]() if kind == "affine" else Counter(u for _, read, *_ in made for u in read)
+        """Append units: rows of weights in 2^-FINE, or functions and what they read."""
+        sources = Counter(u for _, read, *_ in made for u in read) if kind != "affine" else Counter[int]()
+        units, norm = range(len(self.made), len(self.made) + len(made)), max(sources.values(), default=0)
         self.made += made
         self.readers.update(sources)
         self.curved.update(sources if kind != "relu" else ())
-        norm = max(sources.values(), default=0) << SLOPE  # coefficients grow by at most norm / 2^bits
-        self.layers.append(SimpleNamespace(kind=kind, units=units, bits=SLOPE, norm=norm, columns=[], errs=0))
+        layer = {"kind": kind, "units": units, "columns": [], "errs": 0, "bits": SLOPE, "norm": norm << SLOPE}
+        self.layers.append(SimpleNamespace(**layer))  # coefficients grow by at most norm / 2^bits
         return units
 
     def affine(self, forms: list[Form], depth: int) -> range:
         """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded down
         to multiples of 2^-FINE, which the rounding errors cover."""
-        units = self.add("affine", [{j: scaled(w) for j, w in f.items() if w} for f in forms])
-        layer, columns, made = self.layers[-1], dict[int, Any](), self.made[units.start :]
-        spread = reduce(or_, (w for row in made for w in row.values()), 1 << FINE)
+        rows = [{j: scaled(w, 1 << FINE) for j, w in f.items() if w} for f in forms]
+        units, columns = self.add("affine", rows), dict[int, list[Any]]()
+        layer, spread = self.layers[-1], reduce(or_, (w for row in rows for w in row.values()), 1 << FINE)
         layer.bits = FINE + 1 - (spread & -spread).bit_length()
-        exact = all(w * 2**FINE == made[i][j] for i, f in enumerate(forms) for j, w in f.items() if w)
+        exact = all(
+            w * 2**FINE == row[j] for f, row in zip(forms, rows, strict=True) for j, w in f.items() if w
+        )
         layer.errs = depth * self.single or (not exact and -1)
-        for u, row in zip(units, made, strict=True):
+        for u, row in zip(units, rows, strict=True):
             for j, w in row.items():
                 columns.setdefault(j, [(-1, 0), (-1, 0)]).append((u, w >> (FINE - layer.bits)))
         for j, column in columns.items():
             readers, weights = zip(*column, strict=True)
             layer.columns.append((j, itemgetter(*readers), weights))
-            layer.norm = max(layer.norm, sum(map(abs, weights)))
-            self.readers[j] += 1
+        layer.norm = max(sum(map(abs, weights)) for _, _, weights in layer.columns) if columns else 0
+        self.readers.update(columns.keys())
         return units
 
     def statement(self, node: Any) -> Formula:
@@ -272,17 +268,16 @@ class Problem:
                 (a,), (b,) = self.numbers(left), self.numbers(right)
                 return [plus(a, b, 1 if isinstance(op, ast.Add) else -1)]
             case [ast.BinOp(left=factor, op=ast.Mult(), right=right)]:
-                (form,) = self.numbers(right)
-                return [plus({}, form, literal(factor))]
+                return [plus({}, form, literal(factor)) for form in self.numbers(right)]
             case [ast.Subscript(value=base, slice=ast.Constant(value=int(i)))]:
                 return [self.numbers(base)[i]]
             case [ast.Name(id=name)]:
                 return [self.inputs[component] for component in self.groups[name]]
-            case [ast.Call(func=ast.Name(id="max" | "abs" as name), args=[one, *more])]:
-                need(len(more) == (name == "max"), "max of two, abs of one")
+            case [ast.Call(func=ast.Name(id="max" | "abs" as name), args=[one, *other])]:
+                need(len(other) == (name == "max"), "max is of two, abs of one")
                 (a,) = self.numbers(one)
-                (b,) = self.numbers(*more) if more else [plus({}, a, -1)]
-                gap = plus(a, b, -1)
+                (b,) = self.numbers(*other) if other else [plus({}, a, -1)]
+                gap = plus(a, b, -1)  # the larger is b + relu(a - b), which is taken in whole multiples
                 key, below = repr(sorted(gap.items())), lcm(*(w.denominator for w in gap.values()))
                 if key not in self.called:
                     self.called[key] = self.add("relu", [("relu", self.affine([plus({}, gap, below)], 0))])
@@ -298,9 +293,7 @@ class Problem:
         key = repr([sorted(f.items()) for f in forms])
         if key not in self.called:  # a float32 holds an input, and a small whole constant
             small = [{0: w} for f in forms for w in f.values() if abs(w) <= 2**24 and w % 1 == 0]
-            self.called[key] = self.affine(
-                forms, not all(f in self.singles or f in [{}, *small] for f in forms)
-            )
+            self.called[key] = self.affine(forms, not all(f in [{}, *self.singles, *small] for f in forms))
         if (name, key) not in self.called:
             values, (operations, tensors) = [self.called[key]], self.networks[name]
             for op in operations:
@@ -320,34 +313,34 @@ class Problem:
             case ["table", s, name]:  # the row of a matrix for each token
                 (_, n), w = tensors[name][1:]
                 return self.add("table", [("table", [u], w[c::n]) for u in values[s] for c in range(n)])
-            case ["affine", [*terms], str(const)]:
-                shift = tensors[const[1:]][2] if const[0] == "@" else [number(const)]
-                rows, forms = dict[int, Any](), list[Form]()
-                for s, *how in terms:
-                    for i, (c, row) in enumerate(linear_map(how, tensors, values[s])):
-                        rows.setdefault(i, [(0, shift[c if len(shift) > 1 else 0])]).extend(row)
-                for row in rows.values():
-                    forms.append(form := Form())
-                    for u, w in row:
-                        form[u] = Fraction(form[u]) + Fraction(w) if u in form else w
-                plain = all(abs(w) == 1 for row in rows.values() for _, w in row[1:])
-                depth = max(max(map(len, rows.values())) - 1 - plain, 0)
-                return self.affine(forms, depth + any(row[0][1] for row in rows.values()))
-        raise ValueError(f"unknown operation {op[0]!r}")
+        need(op[0] == "affine", f"unknown operation {op[0]!r}")
+        _, terms, const = op
+        shift = tensors[const[1:]][2] if const[0] == "@" else [number(const)]
+        rows, forms = dict[int, Any](), list[Form]()
+        for s, *how in terms:
+            for i, (c, row) in enumerate(rows_of(how, tensors, values[s])):
+                rows.setdefault(i, [(0, shift[c if len(shift) > 1 else 0])]).extend(row)
+        for row in rows.values():
+            forms.append(form := Form())
+            for u, w in row:
+                form[u] = Fraction(form[u]) + Fraction(w) if u in form else w
+        plain = all(abs(w) == 1 for row in rows.values() for _, w in row[1:])
+        depth = max(max(map(len, rows.values())) - 1 - plain, 0)
+        return self.affine(forms, depth + any(row[0][1] for row in rows.values()))
 
 
 class Box:
-    """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms of
-    the cuts that led there."""
+    """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms
+    of the cuts that led there, `lines` bound a unit from both sides: source, two slopes, two intercepts."""
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
-        self.problem, self.exact, self.settled = problem, exact, False
-        start = outer or SimpleNamespace(low=[-inf] * len(problem.made), high=[inf] * len(problem.made))
-        self.low, self.high = [*start.low], [*start.high]
-        self.depth, self.facts, self.gaps = (
-            (outer.depth + 1, outer.facts, outer.gaps) if outer else (0, {}, {})
-        )
-        self.sizes = [*outer.sizes] if outer else [inf] * len(problem.made) + [0]  # the largest |v|
+        self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
+        self.low: list[Any] = [*outer.low] if outer else [-v for v in unknown]
+        self.high: list[Any] = [*outer.high] if outer else unknown
+        self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
+        self.facts: dict[int, Formula] = outer.facts if outer else {}
+        self.gaps: dict[int, Any] = {**outer.gaps} if outer else {}  # of twins
+        self.depth: int = outer.depth + 1 if outer else 0
         self.lines, self.radii = dict[int, Any](), dict[int, int]()
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, scaled(low, problem.one), -scaled(-high, problem.one))
@@ -356,8 +349,15 @@ class Box:
         self.low[unit], self.high[unit] = max(self.low[unit], low), min(self.high[unit], high)
         self.sizes[unit] = max(-self.low[unit], self.high[unit], 0)
 
+    def at(self, values: Any) -> Box:
+        """The part of the box where some units have given values."""
+        inner = Box(self.problem, self)
+        for u, value in values:
+            inner.set(u, scaled(value, self.problem.one), -scaled(-value, self.problem.one))
+        return inner
+
     def halves(self, k: int, value: Fraction) -> Any:
-        """The box where unit k (for k < 0: unit -k, negated) is at most `value`, and that where it is more."""
+        """The box where unit k (for k < 0: unit -k, negated) is at most `value`, and where it is more."""
         unit, sign, one, ranges = abs(k), 1 if k > 0 else -1, self.problem.one, self.problem.ranges
         whole = unit < len(ranges) and ranges[unit][2]
         need(unit and (not whole or value.denominator == 1), "a cut between whole numbers")
@@ -365,9 +365,8 @@ class Box:
             edge, half = value + (above and whole), Box(self.problem, self)
             fact = atom({unit: sign}, {0: edge}, not whole) if above else atom({0: edge}, {unit: sign})
             half.facts = {**self.facts, k if above else -k: fact}
-            lower = above == (k > 0)
             low, high = scaled(edge * sign, one), -scaled(-edge * sign, one)
-            half.set(unit, low if lower else -inf, inf if lower else high)
+            half.set(unit, *((low, inf) if above == (k > 0) else (-inf, high)))
             yield half
 
     def settle(self) -> None:
@@ -377,7 +376,7 @@ class Box:
         for layer in () if self.settled else problem.layers[1:]:
             if layer.kind != "affine":
                 for u in layer.units:
-                    self.set(u, *self.function(u, *problem.made[u]))
+                    self.set(u, *self.function(u, 1 << layer.bits, *problem.made[u]))
                 continue
             for u in layer.units if layer.errs else ():
                 row, k = problem.made[u], max(layer.errs, 0)
@@ -393,24 +392,22 @@ class Box:
                 self.set(u, -bottom >> keep, -(-top >> keep))
         self.settled = True
 
-    def function(self, unit: int, kind: str, sources: Any, table: Any = ()) -> tuple[int, int]:
+    def function(self, unit: int, slope: int, kind: str, sources: Any, table: Any = ()) -> tuple[int, int]:
         """Bounds of a function's unit from those of what it reads; ReLUs also get their lines."""
+        one, source = self.problem.one, sources[0]
         if unit in self.problem.twins:
-            self.twin(unit, *self.problem.twins[unit])
-        low, high = self.low[sources[0]], self.high[sources[0]]
-        one, single = self.problem.one, self.problem.single
+            self.lines[unit] = self.twin(unit, source, *self.problem.twins[unit])
+        low, high = self.low[source], self.high[source]
         match kind:
             case "relu":
-                slope, open_ = 1 << SLOPE, low < 0 < high
-                up = high * slope // (high - low) if open_ else slope
-                cap = -(-max(-up * low, (slope - up) * high) // slope) if open_ else 0
-                self.lines[unit] = slope * (high > -low), up, cap  # lower slope, upper slope, its intercept
+                up = high * slope // (high - low) if low < 0 < high else slope
+                cap = -(-max(-up * low, (slope - up) * high) // slope) if low < 0 < high else 0
+                self.lines.setdefault(unit, (source, slope * (high > -low), up, 0, cap))
                 return max(low, 0), max(high, 0)
             case "table":
-                first, last = -(-low // one), high // one
-                need(0 <= first <= last < len(table), "no row of the table")
-                ends = table[first : last + 1]
-                return scaled(min(ends), one), -scaled(-max(ends), one)
+                need(-one < low and high < len(table) * one, "no row of the table")
+                entries = table[-(-low // one) : high // one + 1]
+                return scaled(min(entries), one), -scaled(-max(entries), one)
             case "product":
                 ends = [v * w for v in (low, high) for w in (self.low[sources[1]], self.high[sources[1]])]
                 low = (max(min(ends), 0) if sources[0] == sources[1] else min(ends)) // one
@@ -423,59 +420,57 @@ class Box:
             case "sqrt":
                 need(low >= 0, "the root of what may be negative")
                 low, high = isqrt(low * one), isqrt(high * one) + 1
-        need(not single or max(-low, high) < one << 127, "float32 may overflow")
-        off = [
-            (abs(v) >> (22 if kind == "exp" else 24)) + (one >> 126) + 2 if single else 0 for v in (low, high)
-        ]
+        if not self.problem.single:
+            return low, high
+        need(max(-low, high) < one << 127, "float32 may overflow")
+        off = [(abs(v) >> (22 if kind == "exp" else 24)) + (one >> 126) + 2 for v in (low, high)]
         return max(low - off[0], min(low, 0)) if low >= 0 else low - off[0], high + off[1]
 
-    def twin(self, v: int, u: int, scale: int) -> None:
-        """Bound what ReLU v reads by `scale` times what ReLU u reads, and how far they lie apart, which is seen
-        when both are written in what they read."""
-        made, twins, total, ends = self.problem.made, self.problem.twins, Counter[int](), list[Any]()
-        (mine,), (other,) = made[v][1], made[u][1]
+    def twin(self, v: int, mine: int, u: int, scale: int) -> tuple[int, int, int, int, int]:
+        """The lines of ReLU v along `scale` times ReLU u: what they read, `mine` and `other`, is compared
+        where it is written in what that reads."""
+        (other,), twins = self.problem.made[u][1], self.problem.twins
+        total, ends = Counter[int](), list[Any]()
+        for unit, factor in ((mine, 1 << FINE), (other, -scale)) if v not in self.gaps else ():
+            for j, w in self.problem.made[unit].items():
+                source, multiple, _, least, most = self.lines[j] if j in twins else (j, 1 << FINE, 0, 0, 0)
+                total[source] += w * factor * multiple
+                ends.append((w * factor * least << FINE, w * factor * most << FINE))
         if v not in self.gaps:
-            for unit, factor in ((mine, 1 << FINE), (other, -scale)):
-                for j, w in (made[unit] if isinstance(made[unit], dict) else {unit: 1 << FINE}).items():
-                    twin, multiple = twins.get(j, (j, 1 << FINE))
-                    total[twin] += w * factor * multiple
-                    ends.append([w * factor * d << FINE for d in self.gaps[j][1]] if j in twins else [0])
             ends += [(t * self.low[j], t * self.high[j]) for j, t in total.items() if t]
             slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)
-            least = (sum(map(min, ends)) >> 3 * FINE) - slack
-            most = -(-sum(map(max, ends)) >> 3 * FINE) + slack
-            self.gaps[v] = (least, most), (min(least, 0), max(most, 0))
-        least, most = self.gaps[v][0]
+            least, most = (sum(map(min, ends)) >> 3 * FINE), -(-sum(map(max, ends)) >> 3 * FINE)
+            self.gaps[v] = least - slack, most + slack
+        least, most = self.gaps[v]
         self.set(mine, (self.low[other] * scale >> FINE) + least, -(-self.high[other] * scale >> FINE) + most)
+        return u, scale, scale, min(least, 0), max(most, 0)
 
     def refuted(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the usual lower ones."""
         self.settle()
-        forms = list[Any]()
+        forms, exact = list[Any](), self.exact
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
             forms.append({u: int(w * below) for u, w in form.items()})
-        before = self.exact
-        for self.exact in sorted({before, True}):
+        for self.exact in sorted({exact, True}):
             if decided(formula, iter(self.upper(forms, slopes)[0])):
                 return True
-        return not before and Box(self.problem, self, True).refuted(formula, slopes)
+        return not exact and Box(self.problem, self, True).refuted(formula, slopes)
 
     def upper(self, forms: list[dict[int, int]], slopes: dict[int, int]) -> tuple[list[int], int]:
         """Upper bounds of forms times 2^keep, and `keep`: substitute from the last unit to the first in all
         forms at once, each in a lane of `width` bits; `found` are the coefficients, `bound` the bounds."""
-        problem, sizes, made, bound = self.problem, self.sizes, self.problem.made, 0
+        problem, sizes, bound = self.problem, self.sizes, 0
         keep, last = problem.precise if self.exact else KEEP, max((u for f in forms for u in f), default=0)
         layers = [layer for layer in reversed(problem.layers) if layer.units[0] <= last]
-        size: Any = max((abs(w) for f in forms for w in f.values()), default=0) << keep
-        change: Any = size
+        size: int = max((abs(w) for f in forms for w in f.values()), default=0) << keep
+        change = size
         for layer in layers:
-            change = max(change, size * layer.norm)
-            size += (size * layer.norm >> layer.bits) + 1
+            change, size = max(change, size * layer.norm), size + (size * layer.norm >> layer.bits) + 1
         reach = sum(v for v in sizes[: last + 1] if v < inf) + sum(self.radii.values())
-        reach += sum(most - least for _, (least, most) in self.gaps.values())
-        width = max(change, 4 * size * reach).bit_length() + 3
-        ones = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
+        reach += sum(most - least for *_, least, most in self.lines.values())
+        width = int(max(change, 4 * size * reach)).bit_length() + 3
+        ones: int = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
         half = ones << (width - 1)  # added to a number, it makes every lane positive
 
         def negative(number: int) -> int:  # the lanes that are negative, the others as 0
@@ -487,14 +482,13 @@ class Box:
             lifted = number + half
             return ((lifted - (lifted & ((ones << by) - ones))) >> by) - (half >> by)
 
-        found = [0] * (len(made) + 1)
-        for k, form in enumerate(forms):
-            for u, value in form.items():
-                found[u] += value << (width * k + keep)
+        found = [0] * (len(problem.made) + 1)
+        for k, (u, value) in ((k, term) for k, form in enumerate(forms) for term in form.items()):
+            found[u] += value << (width * k + keep)
         for layer in layers:
-            lost = 0
             if not any(found[layer.units.start : layer.units.stop]):
                 continue
+            lost, one = 0, 1 << layer.bits
             for u in layer.units if layer.errs else ():
                 bound += (found[u] - 2 * negative(found[u])) * self.radii[u]
             for j, pick, weights in layer.columns:
@@ -505,54 +499,42 @@ class Box:
                     problem.work += len(weights) * len(forms)
             for u in layer.units if layer.kind != "affine" else ():
                 c = found[u]
-                if not c or not sizes[u]:  # it is 0 in this box
-                    continue
-                if layer.kind != "relu" or u in problem.twins:
-                    least, most = self.gaps[u][1] if u in problem.twins else (self.low[u], self.high[u])
-                    minus, (source, scale) = negative(c), problem.twins.get(u, (0, 0))
-                    bound += (c - minus) * most + minus * least
-                    c, lost = floor(c * scale, FINE), lost + sizes[source]
-                else:
-                    (down, up, cap), (source,) = self.lines[u], made[u][1]
-                    if cap:  # it may be on or off
+                if c and sizes[u]:  # else it is 0 in this box
+                    line = self.lines.get(u) or (0, 0, 0, self.low[u], self.high[u])
+                    source, down, up, least, most = line
+                    if up != one or least < most:
                         minus = negative(c)
-                        bound += (c - minus) * cap
-                        c = floor((c - minus) * up + minus * slopes.get(u, down), SLOPE)
+                        bound += (c - minus) * most + minus * least
+                        c = floor((c - minus) * up + minus * slopes.get(u, down), layer.bits)
                         lost += sizes[source]
-                found[source] += c
+                    found[source] += c
             bound += 0 if self.exact else lost * ones
-        at, mask = range(0, width * len(forms), width), (1 << width) - 1
-        return [((bound + half) >> k & mask) - (1 << width - 1) for k in at], keep
+        places, mask = range(0, width * len(forms), width), (1 << width) - 1
+        return [((bound + half) >> at & mask) - (1 << width - 1) for at in places], keep
 
 
 def closed(box: Box, parts: list[Formula], item: Any) -> bool:
     """Whether the parts exclude each other in the box: one fails, or a sum of parts and facts; or this is so
     wherever some inputs are set to whole numbers."""
-    problem = box.problem
+    problem, everything = box.problem, ("and", parts)
     if isinstance(item, dict) and "points" in item:
         (units,) = fields(item, "points")
         need(all(problem.ranges[u][2] for u in units), "points of what is not whole")
         spans = [range(-(-box.low[u] // problem.one), box.high[u] // problem.one + 1) for u in units]
         need(prod(map(len, spans)) <= 2**20, "too many points")
         return all(
-            at(box, zip(units, values, strict=True)).refuted(("and", parts), {}) for values in product(*spans)
+            box.at(zip(units, point, strict=True)).refuted(everything, {}) for point in product(*spans)
         )
     slopes, multiples, cuts = fields(item, "slopes", "sum", "cuts") if item != 0 else ([], [], [])
-    need(all(type(a) is int and 0 <= a <= 1 << SLOPE for _, a in slopes), "a slope outside [0, 1]")
+    for u, a in slopes:
+        need(type(a) is int and 0 <= a <= 1 << SLOPE, "a slope outside [0, 1]")
+        need(problem.made[u][0] == "relu" and u not in problem.twins, "a slope of what is no plain ReLU")
+    chosen = [(parts[k], text) for k, text in multiples] + [(box.facts[k], text) for k, text in cuts]
     total, strictly = Form(), False
-    for (kind, form, strict), text in [(parts[k], c) for k, c in multiples] + [
-        (box.facts[k], c) for k, c in cuts
-    ]:
+    for (kind, form, strict), text in chosen:
         need(kind == "atom" and number(text) > 0, "no positive multiple of an atom")
         total, strictly = plus(total, form, number(text)), strictly or strict
-    return box.refuted(("atom", total, strictly) if multiples or cuts else ("and", parts), dict(slopes))
-
-
-def at(box: Box, values: Any) -> Box:
-    inner = Box(box.problem, box)
-    for u, value in values:
-        inner.set(u, scaled(value, box.problem.one), -scaled(-value, box.problem.one))
-    return inner
+    return box.refuted(("atom", total, strictly) if chosen else everything, dict(slopes))
 
 
 def check_proof(problem: Problem, proof: Any) -> int:
@@ -587,8 +569,8 @@ def check_witness(problem: Problem, witness: dict[str, str]) -> int:
         need(sum(c * point[u] for u, c in f.items()) == value, "the witness breaks an equality")
         single = not problem.single or struct.unpack("<f", struct.pack("<f", float(value)))[0] == value
         need(single, "the witness is no float32 point")
-    refuted = at(Box(problem), enumerate(point)).refuted(negate(("and", problem.parts)), {})
-    need(refuted, "the witness may satisfy the claim")
+    box = Box(problem).at(enumerate(point))
+    need(box.refuted(negate(("and", problem.parts)), {}), "the witness may satisfy the claim")
     return 1
 
 
@@ -609,8 +591,7 @@ def check(path: Path, weights: dict[str, Any]) -> str:
         single = all(dtype == "float32" for dtype, _, _ in weights[digest].values())
         need(single or claim["semantics"] != "float32", f"the weights of {name} are not float32")
         loaded[name] = operations, weights[digest]
-    point = [number(value) for value in evidence.values()] if verdict == "refuted" else []
-    problem = Problem(claim, lemmas, loaded, lcm(*(value.denominator for value in point)))
+    problem = Problem(claim, lemmas, loaded)
     count = (check_proof if verdict == "proved" else check_witness)(problem, evidence)
     theorem = f"for {claim['for']} given {claim['given']}: {claim['show']} [{claim['semantics']}]"
     work = f"{count} leaves, {problem.work} multiplications"

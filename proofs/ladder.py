@@ -20,7 +20,7 @@ from .networks import ClaimNetworks, scope_mass
 from .obligations import Obligation, bind
 from .remembered import candidates
 from .search import Deadline
-from .stages import enumeration
+from .stages import enumeration, falsify
 from .tasks import Task
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict
 
@@ -259,7 +259,8 @@ def _judged(task: Task) -> _Found:
             found.explained, spent = explained, before - task.deadline.left
             task.note(f"with lemmas: proved and checked in {spent:.2f} s")
             found.verdict, found.stage = _without_lemmas(task, obligation, spent)
-    if isinstance(found.verdict, Unknown) and found.explained is not None:
+    uncertain = isinstance(found.verdict, Unknown) or bool(found.verdict.trusted)
+    if uncertain and found.explained is not None:
         found.verdict, found.stage = found.explained, plans.LEMMAS
     if isinstance(found.verdict, Proved | Refuted):
         found.certificate = found.verdict.certificate
@@ -315,7 +316,7 @@ def _with_lemmas(task: Task) -> Proved | Refuted | None:
         note=lambda line: task.note(f"with lemmas: {line}"),
     )
     obligation = lemmas.explained(task.claim, task.graphs or {})
-    verdict = explaining.at_once(changed, obligation) or _ladder(changed, obligation)[0]
+    verdict = explaining.at_once(changed, obligation) or _ladder(changed, obligation, hurry=True)[0]
     if isinstance(verdict, Refuted):
         return verdict
     if not isinstance(verdict, Proved):
@@ -345,12 +346,15 @@ def _existence(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _ladder(task: Task, obligation: Obligation) -> tuple[Verdict, str]:
-    """The stages in the order of the plan, each until it decides or gives up."""
+def _ladder(task: Task, obligation: Obligation, hurry: bool = False) -> tuple[Verdict, str]:
+    """The stages in the order of the plan, each until it decides or gives up; in a hurry none looks for
+    counterexamples only."""
     if task.claim.semantics == "float32" and (reason := _not_single(task)):
         needed = "float32 weights and inputs that a float32 holds"
         return Unknown("lowering", reason, needed=needed), "lowering"
-    return rungs.climb(task, task.search(obligation), _plan(task, obligation))
+    plan = _plan(task, obligation)
+    kept = tuple(step for step in plan.steps if not (hurry and step.stage == falsify.NAME))
+    return rungs.climb(task, task.search(obligation), replace(plan, steps=kept))
 
 
 def _not_single(task: Task) -> str:

@@ -1,7 +1,7 @@
 """Neuron matching: which ReLUs of one network are multiples of which of another, found from the weights.
 
-Layer by layer: where the inputs of two layers are matched, the rows of the one can be written in the inputs of
-the other; two ReLUs belong together where their rows, with the biases, point the same way. The checker bounds
+Layer by layer: where the inputs of two layers are matched, the rows of the one can be written in the inputs
+of the other; two ReLUs belong together where their rows, with the biases, point the same way. The checker bounds
 how far they really lie apart, so that any matching is sound and a good one makes a short proof.
 """
 
@@ -23,7 +23,7 @@ _BITS = 40
 
 @dataclass(frozen=True)
 class _Same:
-    """Values of one step as about `scales` times components `places` of the step `base`; NaN where unmatched."""
+    """Values of one step: about `scales` times components `places` of the step `base`; NaN if unmatched."""
 
     base: int
     places: Matrix

@@ -41,8 +41,8 @@ class Obligation:
         free: names of the free variables.
         substitution: eliminated components, each with the number of the conjunct of `given` that determines
         it.
-        definitions: inputs that lemmas add, with the forms that they stand for; they are among the inputs, and
-        their equations come after the conjuncts of `given`.
+        definitions: inputs that lemmas add, with the forms that they stand for; they are among the inputs,
+        and their equations come after the conjuncts of `given`.
         twins: ReLUs that are about a multiple c of another, as (unit, other unit, c).
     """
 

@@ -1,4 +1,4 @@
-"""Products, exponentials, reciprocals, roots and tables in the checker: enclosures, against other arithmetic."""
+"""Products, exponentials, reciprocals, roots and tables in the checker, against other arithmetic."""
 
 import itertools
 import math

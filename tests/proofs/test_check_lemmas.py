@@ -164,3 +164,18 @@ def test_facts_are_those_of_the_path():
         proved(claim, {}, [["cut", 1, "1/2"], 0, item])
     with pytest.raises(KeyError):
         proved(claim, {}, [["cut", 2, "1/2"], item, 0])
+
+
+def test_what_twins_differ_by_at_one_point_says_nothing_of_another():
+    """relu(2 x) and relu(x) agree at 0, the first point that is listed."""
+    networks = {}
+    for name, slope in (("f", 1.0), ("g", 2.0)):
+        tensors = {"w": ("float32", (1, 1), [slope])}
+        networks[name] = [["affine", [[0, "matrix", "w", False]], "0"], ["relu", 1]], tensors
+    claim = asked(scalars("x", "integer", "0", "5"), "g(x)[0] - f(x)[0] <= {}")
+    f, g = (
+        units[0] for units in relus(check.Problem({**claim, "show": "f(x)[0] <= g(x)[0]"}, NONE, networks))
+    )
+    for most, told in (("4", "leaves not closed: [0]"), ("51/10", 1)):
+        show = claim["show"].format(most)
+        assert proved({**claim, "show": show}, {"twins": [[g, f, "1"]]}, [{"points": [1]}], networks) == told
