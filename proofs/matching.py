@@ -1,8 +1,8 @@
 """Neuron matching: which ReLUs of one network are multiples of which of another, found from the weights.
 
 Layer by layer: where the inputs of two layers are matched, the rows of the one can be written in the inputs
-of the other; two ReLUs belong together where their rows, with the biases, point the same way. The checker bounds
-how far they really lie apart, so that any matching is sound and a good one makes a short proof.
+of the other; two ReLUs belong together where their rows, with the biases, point the same way. The checker
+bounds how far they really lie apart, so that any matching is sound and a good one makes a short proof.
 """
 
 from __future__ import annotations
