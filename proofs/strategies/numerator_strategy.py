@@ -7,6 +7,7 @@ from math import comb
 from typing import Literal
 
 import numpy as np
+from assay.proofs.faults import InputError
 from numpy.typing import NDArray
 
 from .costs import Meter
@@ -20,6 +21,7 @@ from .strategy import Semantics, Subject
 __all__ = ["Counting", "Numerators"]
 
 Counting = Literal["exact", "threshold"]
+MOST_BITS = 16
 Rows = NDArray[np.int64]
 
 
@@ -43,6 +45,10 @@ class Numerators:
     counting: Counting = "exact"
     outputs: bool = False
     grid: int = 8
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.grid <= MOST_BITS:
+            raise InputError(f"a grid of {self.grid} bits, expected 2 to {MOST_BITS}")
 
     @property
     def name(self) -> str:

@@ -1,8 +1,9 @@
 """The paths in float64, with a slack that covers every rounding: for strategies without certificates.
 
 Path logits are within 2 · 2^-places of the exact ones (`.paths`), attention exp(A + B) within a relative
-1e-12. A strategy makes fewer than 2^12 roundings of 2^-53 on the way from there to a sum of at most K + 2
-products. So what it computes as below `-slack`, in units of attention that add up to one, is below zero.
+1e-12 + 1e-15 |A + B|. A strategy makes fewer than 2^12 roundings of 2^-53 on the way from there to a sum of
+at most K + 2 products. So what it computes as below `-slack`, in units of attention that add up to one, is
+below zero.
 """
 
 from __future__ import annotations
@@ -35,5 +36,6 @@ def reals(paths: Paths) -> Reals:
     """The paths as floats."""
     EU, EV, PV = (paths.logits(table) for table in (paths.EU, paths.EV, paths.PV))
     A, B = paths.scores(paths.A), paths.scores(paths.B)
-    largest = max(float(np.abs(table).max()) for table in (EU, EV, PV))
-    return Reals(EU, EV, PV, A, B, 32 * 2.0**-paths.places + 1e-9 * (1 + largest))
+    largest, steepest = (max(float(np.abs(t).max()) for t in tables) for tables in ((EU, EV, PV), (A, B)))
+    rounding = 1e-9 + 1e-14 * steepest
+    return Reals(EU, EV, PV, A, B, 32 * 2.0**-paths.places + rounding * (1 + largest))

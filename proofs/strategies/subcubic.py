@@ -23,6 +23,7 @@ needed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 from typing import Literal
@@ -100,9 +101,18 @@ class SubCubic:
         """How many sequences are certified.  Raises `UnsoundRule` for the released form."""
         if self.released:
             raise UnsoundRule("mean and difference, as released", refuted("mean and difference, as released"))
-        shape, ranked = subject.paths.shape, _Tables.of(subject, self.QK, self.EU)
-        meter.each("sub-cubic", self.cost(shape))
-        return sum(ranked.certified(m, c) for m in range(shape.v) for c in range(shape.K))
+        meter.each("sub-cubic", self.cost(subject.paths.shape))
+        n, tables = subject.paths.shape.K - 1, _Tables.of(subject, self.QK, self.EU)
+        sizes = tables.sizes()
+        return sum(comb(n, c) * size ** max(n - c, 1) for _, c, fitting in sizes for size in fitting)
+
+    def gaps(self, subject: Subject) -> list[NDArray[np.int64]]:
+        """What a search hands to the verifier, for each number of copies: how many tokens the others are out
+        of, [(m, q)]."""
+        found: list[list[int]] = [[] for _ in range(subject.shape.K)]
+        for _, c, fitting in _Tables.of(subject, self.QK, self.EU).sizes():
+            found[c] += fitting
+        return [np.array(sizes, dtype=np.int64) for sizes in found]
 
 
 @dataclass(frozen=True)
@@ -146,33 +156,31 @@ class _Tables:
             8 * table.slack,
         )
 
-    def certified(self, m: int, c: int) -> int:
-        """Sequences with maximum m and c copies of it among the free positions, over all queries."""
-        n = self.places.shape[1] - 1
-        total = 0
-        queries = np.arange(m + 1)
-        if c == 0:
-            queries = queries[m:]
+    def sizes(self) -> Iterator[tuple[int, int, list[int]]]:
+        """For each maximum m and number c of copies: from how many tokens the others may be, by query."""
+        v, K = self.places.shape
+        for m in range(v):
+            for c in range(K):
+                good = self._good(m, c)
+                # Others are tokens 0 … k; where there are none, it is one way or no way.
+                reach = [int(np.flatnonzero(row).max(initial=-1)) + 1 for row in good]
+                yield m, c, [min(size, 1 if c == K - 1 else m) for size in reach]
+
+    def _good(self, m: int, c: int) -> NDArray[np.bool_]:
+        """Whether the bound is negative: [q, k], with c copies of m and others up to k < m."""
+        queries = np.arange(0 if c else m, m + 1)
         least, most = self._attention(queries, m, c)
+        center, own = float(least.mean()), np.delete(self.own[m], m)
+        start = float(np.delete(self.mean[m] + center * self.own[m], m).max())
+        hurt = self.worst[queries, m][:, None]
+        if c < self.places.shape[1] - 1:
+            hurt = np.maximum(np.maximum.accumulate(self.worst[: max(m, 1), m]), hurt)
         good = np.ones(most.shape, dtype=bool)
-        center = float(least.mean())
-        base, own = self.mean[m] + center * self.own[m], np.delete(self.own[m], m)
-        start = float(np.delete(base, m).max())
-        hurt = np.maximum(
-            np.maximum.accumulate(self.worst[:, m])[: max(m, 1)], self.worst[queries, m][:, None]
-        )
         for w in (least, most):
             away = (w - center) * np.where(w >= center, own.max(), own.min())
             whole = start + away + (self.row[queries, m] + self.PV[m])[:, None] + (1 - w) * hurt
             good &= whole < -self.slack
-        for row in good:  # others are tokens 0 … k
-            fits = np.flatnonzero(row)
-            size = int(fits.max()) + 1 if len(fits) else 0
-            if c == n:
-                total += int(row.all())
-            elif m:
-                total += comb(n, c) * size ** (n - c)
-        return total
+        return good
 
     def _attention(self, queries: NDArray[np.int64], m: int, c: int) -> tuple[Real, Real]:
         """The least and the largest attention of each query to c copies of m: [q, k], others up to k."""
@@ -213,7 +221,7 @@ def _scores_along_one_direction(model: MaxOfK) -> tuple[Real, Real]:
     Y /= model.shape.e**0.5
     centred = E - E.mean(0)
     h = np.linalg.svd(Y @ centred.T)[0][:, 0] @ Y
-    h /= np.linalg.norm(h)
+    h /= max(float(np.linalg.norm(h)), 1e-300)  # where all scores are zero any direction will do
     along = centred @ h
     rest = (
         np.linalg.norm(Y - np.outer(Y @ h, h), axis=1)

@@ -121,3 +121,20 @@ def test_float32_logits_stay_within_what_is_granted(trained):
     largest = 2 * np.abs(exact).max()
     granted = subject.slack.margin / 2**subject.paths.places + subject.slack.spread / 2**30 * 2 * largest
     assert 0 < spread < granted
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_model_that_is_always_wrong_has_nothing_certified(random_model, k):
+    """It answers with the smallest token: no strategy may certify even sequences of one token alone."""
+    subject = random_model(k, 5, 0)
+    state = subject.network.module.state_dict()
+    with torch.no_grad():
+        for name in state:
+            state[name].zero_()
+        state["embed.W_E"][:5, :5] = torch.eye(5)
+        state["unembed.W_U"][:5, :5] = -torch.eye(5)
+    wrong = Subject(subject.network)
+    assert right(wrong) == 0
+    for strategy in strategies().values():
+        if "real" in strategy.semantics:
+            assert apply(strategy, wrong).certified == 0, strategy.name
