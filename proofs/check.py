@@ -201,7 +201,7 @@ class Problem:
             earlier = self.made[v][0] == "relu" == self.made[u][0] and u < layer.units[0]
             need(earlier and scale > 0, f"{v} is no multiple of {u}")
             self.readers[self.made[v][1][0]] -= 1
-            layer.bits, layer.norm = FINE, max(layer.norm, 1 << FINE) + scale
+            layer.bits, layer.norm = FINE, (layer.norm << (FINE - layer.bits)) + scale
         self.precise = sum(layer.bits for layer in self.layers)
 
     def declare(self, name: str, size: int | None, low: Any, high: Any, whole: bool) -> None:
@@ -312,6 +312,11 @@ class Problem:
                 return [values[s][i] for s, *span in pieces for i in range(*span)]
             case ["table", s, name]:  # the row of a matrix for each token
                 (_, n), w = tensors[name][1:]
+                whole = {u for u, (_, _, listed) in enumerate(self.ranges) if listed}
+                tokens = all(
+                    j in whole and c % 2**FINE == 0 for u in values[s] for j, c in self.made[u].items()
+                )
+                need(tokens, "a table of what is not whole")
                 return self.add("table", [("table", [u], w[c::n]) for u in values[s] for c in range(n)])
         need(op[0] == "affine", f"unknown operation {op[0]!r}")
         _, terms, const = op
@@ -387,7 +392,7 @@ class Box:
             doubtful = [u for u in layer.units if problem.readers[u]]
             if not anew:
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
-            tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {})
+            tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
                 self.set(u, -bottom >> keep, -(-top >> keep))
         self.settled = True
@@ -448,20 +453,20 @@ class Box:
     def refuted(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the usual lower ones."""
         self.settle()
-        forms, exact = list[Any](), self.exact
+        forms = list[Any]()
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
             forms.append({u: int(w * below) for u, w in form.items()})
-        for self.exact in sorted({exact, True}):
-            if decided(formula, iter(self.upper(forms, slopes)[0])):
+        for precisely in sorted({self.exact, True}):
+            if decided(formula, iter(self.upper(forms, slopes, precisely)[0])):
                 return True
-        return not exact and Box(self.problem, self, True).refuted(formula, slopes)
+        return not self.exact and Box(self.problem, self, True).refuted(formula, slopes)
 
-    def upper(self, forms: list[dict[int, int]], slopes: dict[int, int]) -> tuple[list[int], int]:
+    def upper(self, forms: list[Any], slopes: dict[int, int], exact: bool) -> tuple[list[int], int]:
         """Upper bounds of forms times 2^keep, and `keep`: substitute from the last unit to the first in all
         forms at once, each in a lane of `width` bits; `found` are the coefficients, `bound` the bounds."""
         problem, sizes, bound = self.problem, self.sizes, 0
-        keep, last = problem.precise if self.exact else KEEP, max((u for f in forms for u in f), default=0)
+        keep, last = problem.precise if exact else KEEP, max((u for f in forms for u in f), default=0)
         layers = [layer for layer in reversed(problem.layers) if layer.units[0] <= last]
         size: int = max((abs(w) for f in forms for w in f.values()), default=0) << keep
         change = size
@@ -508,7 +513,7 @@ class Box:
                         c = floor((c - minus) * up + minus * slopes.get(u, down), layer.bits)
                         lost += sizes[source]
                     found[source] += c
-            bound += 0 if self.exact else lost * ones
+            bound += 0 if exact else lost * ones
         places, mask = range(0, width * len(forms), width), (1 << width) - 1
         return [((bound + half) >> at & mask) - (1 << width - 1) for at in places], keep
 

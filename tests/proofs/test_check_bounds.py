@@ -69,7 +69,7 @@ def test_intervals_and_bounds_hold_at_every_point(seed, exact, tmp_path):
         box = placed(problem, low, high, box, exact)
         box.settle()
         forms = [{u: rng.randint(-9, 9) for u in rng.sample(range(len(problem.made)), 5)} for _ in range(6)]
-        tops, keep = box.upper(forms, {})
+        tops, keep = box.upper(forms, {}, box.exact)
         points = [
             [a + (b - a) * Fraction(rng.randint(0, 64), 64) for a, b in zip(low, high, strict=True)]
             for _ in range(20)
@@ -92,7 +92,7 @@ def test_a_point_is_bounded_exactly(tmp_path):
     box = placed(problem, point, point, None, True)
     box.settle()
     last = problem.layers[-1].units[0]
-    (top, bottom), keep = box.upper([{last: 1}, {last: -1}], {})
+    (top, bottom), keep = box.upper([{last: 1}, {last: -1}], {}, box.exact)
     value = exactly(problem, point)[last] * problem.one
     assert Fraction(top, 2**keep) == value == -Fraction(bottom, 2**keep)
 

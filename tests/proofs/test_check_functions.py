@@ -65,7 +65,7 @@ def test_every_point_of_a_box_lies_in_its_bounds(seed):
         box = placed(problem, low, high, box)
         box.settle()
         last = problem.layers[-1].units[0]
-        (top, bottom), keep = box.upper([{last: 1}, {last: -1}], {})
+        (top, bottom), keep = box.upper([{last: 1}, {last: -1}], {}, box.exact)
         box.set(last, -bottom >> keep, -(-top >> keep))
         for _ in range(20):
             point = [a + (b - a) * Fraction(rng.randint(0, 64), 64) for a, b in zip(low, high, strict=True)]
@@ -180,3 +180,10 @@ def test_a_token_beyond_the_table_is_refused():
     problem = problem_of([["table", 0, "w"]], {"w": torch.ones(4, 2)}, [["x", "token", "0", "4", 1]])
     with pytest.raises(ValueError, match="no row"):
         check.Box(problem).settle()
+
+
+@pytest.mark.parametrize(("kind", "first"), [("real", "1"), ("token", "1/2"), ("integer", "3/2")])
+def test_only_whole_numbers_are_looked_up(kind, first):
+    operations = [["affine", [[0, "times", first]], "0"], ["table", 1, "w"]]
+    with pytest.raises(ValueError, match="not whole"):
+        problem_of(operations, {"w": torch.ones(4, 2)}, [["x", kind, "0", "2", 1]])
