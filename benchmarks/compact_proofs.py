@@ -3,6 +3,7 @@
     python benchmarks/compact_proofs.py --seeds 151          # max of 4 of 64, retrained
     python benchmarks/compact_proofs.py --seeds 3 --k 10     # also --k 5, --k 20, --v 128
     python benchmarks/compact_proofs.py --enumerate 3        # soundness over all 16.7M sequences
+    python benchmarks/compact_proofs.py --bits               # of the explanation, beside length and bound
     python benchmarks/compact_proofs.py --summary
 
 Rows are appended to benchmarks/results/compact_proofs.csv as they come, and what is there is not made again;
@@ -13,6 +14,7 @@ that the numerator forms certify with what exact evaluation along the paths says
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from assay.models import Network
+from assay.mdl.lengths import kt
+from assay.models import Network, zoo
 from assay.models.zoo import max_of_k
 from assay.proofs.strategies import (
     Bound,
@@ -34,10 +37,13 @@ from assay.proofs.strategies import (
     quality,
     search,
     strategies,
+    sweep,
 )
+from assay.proofs.strategies.catalogue import GRIDS
 from assay.proofs.strategies.enumeration import right_by_paths
 from assay.proofs.strategies.numerators import grid_of
 from assay.proofs.strategies.reals import reals
+from assay.proofs.strategies.subcubic import SubCubic
 from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results" / "compact_proofs.csv"
@@ -102,6 +108,33 @@ def rows(trained: Trained) -> Iterator[dict[str, object]]:
     yield from (row(bound.strategy.name, "real", bound) for bound in bounds)
     single = apply(named("joint-apart-exact"), Subject(trained.network, "float32"))
     yield row(single.strategy.name, "float32", single)
+
+
+def bits(strategy: Strategy, subject: Subject) -> float:
+    """Bits of what is told beside the weights, so that verifying needs no search.
+
+    Which strategy of the catalogue; the grid of a numerator form; for a sub-cubic proof how far below the
+    maximum the others are, for each query, maximum and number of copies (adaptive code, one for each number
+    of copies), and the direction of a low-rank QK in float32.
+    """
+    told = math.log2(len(strategies()))
+    if isinstance(strategy, Numerators):
+        told += math.log2(len(GRIDS))
+    if isinstance(strategy, SubCubic):
+        alphabet = subject.shape.v + 1
+        told += sum(kt(np.bincount(sizes, minlength=alphabet)) for sizes in strategy.gaps(subject))
+        told += 32 * subject.shape.d * (strategy.QK == "low-rank")
+    return told
+
+
+def explanations() -> str:
+    """Bits of the explanation, length of proof and bound for the shipped model."""
+    subject = Subject(zoo.load("max-of-4"))
+    lines = [f"{'strategy':36} {'bits told':>10} {'operations':>14} {'certified':>10}"]
+    for bound in sorted(sweep(subject), key=lambda bound: bound.operations):
+        told = bits(bound.strategy, subject)
+        lines.append(f"{bound.strategy.name:36} {told:10,.0f} {bound.operations:14,} {bound.accuracy:10.5f}")
+    return "\n".join(lines)
 
 
 def suitable(k: int, subject: Subject) -> Iterator[Strategy]:
@@ -179,9 +212,13 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=4)
     parser.add_argument("--v", type=int, default=64)
     parser.add_argument("--enumerate", type=int, default=0, metavar="MODELS")
+    parser.add_argument("--bits", action="store_true", help="bits of the explanation of the shipped model")
     parser.add_argument("--summary", action="store_true", help="only show what is there")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.bits:
+        print(explanations())
+        return
     if options.enumerate:
         for seed in range(1, options.enumerate + 1):
             for name in ("joint-apart-exact", "split-together-exact"):
