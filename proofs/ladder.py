@@ -253,6 +253,7 @@ def _judged(task: Task) -> _Found:
         explained = _with_lemmas(task) if task.claim.lemmas else None
         if explained is None:
             found.verdict, found.stage = _ladder(task, obligation)
+            found.verdict = _with_open_lemmas(task.claim, found.verdict)
         elif isinstance(explained, Refuted):
             found.verdict, found.stage = explained, plans.LEMMAS
         else:
@@ -323,6 +324,15 @@ def _with_lemmas(task: Task) -> Proved | Refuted | None:
         task.note(f"with lemmas: {getattr(verdict, 'reason', 'not proved')}")
         return None
     return verdict
+
+
+def _with_open_lemmas(claim: Claim, verdict: Verdict) -> Verdict:
+    """Unknown where the claim's lemmas did not prove it either: that is part of the reason."""
+    if not isinstance(verdict, Unknown) or not claim.lemmas:
+        return verdict
+    names = ", ".join(f"{k} ({lemma.kind})" for k, lemma in enumerate(claim.lemmas, 1))
+    needed = "; ".join(filter(None, ["another lemma, or more time for it", verdict.needed]))
+    return replace(verdict, reason=f"lemma {names} open; {verdict.reason}", needed=needed)
 
 
 def _without_lemmas(task: Task, obligation: Obligation, spent: float) -> tuple[Verdict, str]:

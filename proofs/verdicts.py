@@ -24,12 +24,12 @@ Cause = Literal[
 ]
 
 _CAUSES: dict[Cause, str] = {
+    "lemma open": r"^lemma",
     "memory": r"memory",
     "timeout": r"time|gave up: canceled",
     "float32 slack": r"float32 slack|float32|floating point allows",
     "unsupported operator": r"^unsupported",
     "scope too large": r"too large|unstable ReLUs|too many",
-    "lemma open": r"^lemma",
     "checker rejected": r"checker rejected",
 }
 """The first pattern that a reason fits tells its cause."""

@@ -1,0 +1,78 @@
+"""Unknown says why: each cause is met, and told."""
+
+import pytest
+import torch
+from assay.models import Network
+from assay.proofs import Unknown, claim, verify
+from assay.proofs.claims import Lemma
+from torch import nn
+
+REASONS = {
+    "timeout": "timeout: stopped hard",
+    "memory": "memory: more than 5 bytes were asked for",
+    "float32 slack": "float32 slack 2.6 > margin 0.5",
+    "unsupported operator": "unsupported: f: Softmax has no exact form here",
+    "scope too large": "scope too large to be counted",
+    "lemma open": "lemma 1 (change_of_variables) open; out of time",
+    "checker rejected": "checker rejected: leaves not closed: [1]",
+    "other": "no input is in scope",
+}
+
+
+@pytest.mark.parametrize("cause", REASONS)
+def test_a_reason_has_its_cause(cause):
+    assert Unknown("a stage", REASONS[cause]).cause == cause
+
+
+def sine() -> Network:
+    """A network that has no exact form."""
+
+    class Sine(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sin(x)
+
+    return Network("sine", Sine(), "regression", "real", (1,))
+
+
+def trap() -> Network:
+    """relu(x + 2^25) - 2^25, which is x over the reals, and 0 in float32 for small x."""
+    module = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    with torch.no_grad():
+        for layer, bias in ((module[0], 2.0**25), (module[2], -(2.0**25))):
+            layer.weight.fill_(1.0)
+            layer.bias.fill_(bias)
+    return Network("trap", module, "regression", "real", (1,))
+
+
+def test_what_has_no_exact_form_is_named():
+    (outcome,) = verify([claim("f(x)[0] <= 2", {"x": "real 0..1"})], networks={"f": sine()})
+    assert isinstance(outcome.verdict, Unknown)
+    assert outcome.verdict.cause == "unsupported operator"
+    assert "finite scope" in str(outcome.verdict.needed)
+
+
+def test_float32_slack_is_weighed_against_the_margin():
+    asked = claim("f(x)[0] <= 1.5", {"x": "real 0..1"}, semantics="float32")
+    (outcome,) = verify([asked], networks={"f": trap()}, budget_s=10)
+    assert isinstance(outcome.verdict, Unknown)
+    assert outcome.verdict.cause == "float32 slack"
+    assert "margin" in outcome.verdict.reason
+    (real,) = verify([claim("f(x)[0] <= 1.5", {"x": "real 0..1"})], networks={"f": trap()})
+    assert real.status == "proved"
+
+
+def test_an_open_lemma_is_part_of_the_reason():
+    lemma = Lemma("change_of_variables", {"d": "x - y", "s": "x + y"})
+    module = nn.Sequential(nn.Linear(2, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 1))
+    with torch.no_grad():
+        for k, p in enumerate(module.parameters()):
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(k)))
+    net = Network("wild", module, "regression", "real", (2,))
+    grid = torch.cartesian_prod(*2 * [torch.linspace(-1, 1, 401)])
+    top = float(net(grid).max())
+    asked = claim(f"f(x, y)[0] <= {top + 1e-4:.6f}", {"x": "real -1..1", "y": "real -1..1"}, lemmas=(lemma,))
+    (outcome,) = verify([asked], networks={"f": net}, budget_s=0.2)
+    assert isinstance(outcome.verdict, Unknown)
+    assert outcome.verdict.cause in ("lemma open", "timeout")
+    assert outcome.to_dict()["verdict"]["cause"] == outcome.verdict.cause
+    assert outcome.verdict.needed
