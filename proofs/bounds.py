@@ -81,10 +81,15 @@ class BatchProgram:
         return Rows({s: m.to(self.device) for s, m in dense.items()}, const)
 
 
+Intervals = Mapping[int, tuple[Tensor, Tensor]]
+"""Lower and upper bounds [boxes, size] of affine steps."""
+
+
 class Bounds:
     """Bounds of all steps on a batch of boxes lo, hi [boxes, free variables].
 
-    `phases` forces ReLUs on (1) or off (-1), [boxes, size] per ReLU step.
+    `phases` forces ReLUs on (1) or off (-1), [boxes, size] per ReLU step. `outer` are intervals that are
+    known to hold; as in the checker, only what they leave with either sign is bounded anew.
     """
 
     def __init__(
@@ -93,9 +98,11 @@ class Bounds:
         lo: Tensor,
         hi: Tensor,
         phases: Mapping[int, Tensor] | None = None,
+        outer: Intervals | None = None,
     ) -> None:
         self.batch, self.lo, self.hi = batch, lo, hi
         self.phases = phases or {}
+        self.outer = outer or {}
         self.intervals: dict[int, tuple[Tensor, Tensor]] = {}
         self.radii: dict[int, Tensor] = {}
         self.lines: dict[int, Lines] = {}
@@ -114,16 +121,20 @@ class Bounds:
             if isinstance(self.batch.program.steps[step], Affine):
                 const = const + row @ self.batch.consts[step]
                 if (radius := self.radius(step)) is not None:
-                    const = const + torch.einsum("brs,bs->br", row.abs().expand(len(self.lo), -1, -1), radius)
+                    const = const + (row.abs().expand(len(self.lo), -1, -1) @ radius[..., None])[..., 0]
                 new = {s: row @ m for s, m in self.batch.matrices[step].items()}
             else:
                 lines = self.relaxation(step)
                 down = lines.down
                 if slopes and step in slopes:
                     down = torch.where(lines.unstable, slopes[step], down)
-                above, below = row.clamp(min=0), row.clamp(max=0)
-                const = const + (above * lines.intercept[:, None, :]).sum(-1)
-                new = {self.source(step): above * lines.up[:, None, :] + below * down[:, None, :]}
+                above = row.expand(len(self.lo), -1, -1).clamp(min=0)
+                const = const + (above @ lines.intercept[..., None])[..., 0]
+                new = {
+                    self.source(step): torch.addcmul(
+                        row * down[:, None, :], above, (lines.up - down)[:, None, :]
+                    )
+                }
             for s, more in new.items():
                 pending[s] = pending[s] + more if s in pending else more
         row = pending.get(
@@ -158,14 +169,28 @@ class Bounds:
         return self.intervals[step]
 
     def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
-        """Both signs of all rows at once."""
+        """Both signs of the rows that may have either, at once; the others keep their outer intervals."""
         const = self.batch.consts[step]
-        both = {s: torch.cat([m, -m])[None] for s, m in self.batch.matrices[step].items()}
-        radius = self.radius(step)
-        error = None if radius is None else torch.cat([radius, radius], dim=1)
-        top, _ = self.upper(Rows(both, torch.cat([const, -const])[None]), error)
-        top = top.expand(len(self.lo), -1)
-        return -top[:, len(const) :], top[:, : len(const)]
+        known = self.outer.get(step)
+        rows = None if known is None else doubtful(*known)
+        if rows is not None and rows.shape[1] == 0:
+            return known  # type: ignore[return-value]
+        picked: Tensor | slice = slice(None) if rows is None else rows
+        signed = {s: torch.cat([m[picked], -m[picked]], -2) for s, m in self.batch.matrices[step].items()}
+        shift = const[picked]
+        if rows is None:
+            signed, shift = {s: m[None] for s, m in signed.items()}, shift[None]
+        error = self.radius(step)
+        if error is not None:
+            error = error if rows is None else error.gather(1, rows)
+            error = torch.cat([error, error], 1)
+        top, _ = self.upper(Rows(signed, torch.cat([shift, -shift], 1)), error)
+        high, low = top.expand(len(self.lo), -1).chunk(2, 1)
+        if rows is None or known is None:
+            return -low, high
+        low = torch.maximum(known[0].gather(1, rows), -low)
+        high = torch.minimum(known[1].gather(1, rows), high)
+        return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)
 
     def radius(self, step: int) -> Tensor | None:
         """float32 rounding error [boxes, rows] of an affine step; None where it is exact (Higham 2002,
@@ -204,3 +229,28 @@ class Bounds:
                 unstable,
             )
         return self.lines[step]
+
+    def rows(self, kept: Sequence[int]) -> Bounds:
+        """Some of the boxes, with what is known of them."""
+        at = torch.as_tensor(kept, dtype=torch.long, device=self.lo.device)
+        phases = {s: p[at] for s, p in self.phases.items()}
+        part = Bounds(self.batch, self.lo[at], self.hi[at], phases, chosen(self.outer, at))
+        part.intervals = chosen(self.intervals, at)
+        part.radii = {s: r[at] for s, r in self.radii.items()}
+        part.lines = {
+            s: Lines(line.down[at], line.up[at], line.intercept[at], line.unstable[at])
+            for s, line in self.lines.items()
+        }
+        return part
+
+
+def chosen(intervals: Intervals, at: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    """The intervals of some boxes."""
+    return {step: (low[at], high[at]) for step, (low, high) in intervals.items()}
+
+
+def doubtful(low: Tensor, high: Tensor) -> Tensor:
+    """Numbers [boxes, most] of the components that may have either sign, filled up with others."""
+    open_ones = (low < 0) & (high > 0)
+    most = int(open_ones.sum(-1).max()) if len(low) else 0
+    return open_ones.to(torch.int8).argsort(-1, descending=True)[:, :most]

@@ -16,6 +16,8 @@ from .program import Relu
 
 _STEPS = 40
 _RATE = 0.25
+_DECAY = 0.05
+"""The rate of the last step, as a share of that of the first."""
 Phase = tuple[int, int, int]
 """A ReLU step, a unit of it, and 1 (on) or -1 (off)."""
 
@@ -51,30 +53,25 @@ def phase_tensors(
 
 
 def sharpen(
-    batch: BatchProgram,
-    lo: Tensor,
-    hi: Tensor,
-    rows: Rows,
-    target: Tensor,
-    phases: list[tuple[Phase, ...]],
+    bounds: Bounds, rows: Rows, target: Tensor, phases: list[tuple[Phase, ...]], steps: int = _STEPS
 ) -> Sharpened:
     """Minimise, per box, the upper bound of atom `target` [boxes] plus multiples of atoms and phases."""
-    problem = Combination(batch, lo, hi, rows, target, phases)
+    problem = Combination(bounds, rows, target, phases)
     parameters = problem.start()
     optimiser = torch.optim.Adam(list(parameters.values()), lr=_RATE)
-    best_value = torch.full((len(lo),), torch.inf, dtype=lo.dtype, device=lo.device)
+    best_value = torch.full_like(bounds.lo[:, 0], torch.inf)
     best = {name: p.detach().clone() for name, p in parameters.items()}
-    for k in range(_STEPS):
+    for k in range(steps):
         value, _ = problem.bound(parameters)
         better = value.detach() < best_value
         best_value = torch.where(better, value.detach(), best_value)
         for name, p in parameters.items():
             best[name][better] = p.detach()[better]
-        if bool((best_value < 0).all()) or k == _STEPS - 1:
+        if bool((best_value < 0).all()) or k == steps - 1:
             break
         optimiser.zero_grad()
         (value / problem.scale).clamp(min=-1).sum().backward()  # type: ignore[no-untyped-call]
-        optimiser.param_groups[0]["lr"] = _RATE * 0.92**k
+        optimiser.param_groups[0]["lr"] = _RATE * _DECAY ** (k / steps)
         optimiser.step()
         with torch.no_grad():
             problem.project(parameters)
@@ -84,27 +81,23 @@ def sharpen(
 class Combination:
     """Combinations of atoms and phases on a batch of boxes, over their plain bounds."""
 
-    def __init__(
-        self,
-        batch: BatchProgram,
-        lo: Tensor,
-        hi: Tensor,
-        rows: Rows,
-        target: Tensor,
-        phases: list[tuple[Phase, ...]],
-    ) -> None:
-        self.batch, self.lo, self.hi, self.rows, self.target = batch, lo, hi, rows, target
-        self.phases = phases
-        self.fixed = phase_tensors(batch, phases, lo.device)
+    def __init__(self, bounds: Bounds, rows: Rows, target: Tensor, phases: list[tuple[Phase, ...]]) -> None:
+        self.batch, self.lo, self.hi, self.rows, self.target = (
+            bounds.batch,
+            bounds.lo,
+            bounds.hi,
+            rows,
+            target,
+        )
+        self.plain, self.phases = bounds, phases
         self.most = max((len(p) for p in phases), default=0)
-        self.plain = Bounds(batch, lo, hi, phases=self.fixed)
         with torch.no_grad():
             top, _ = self.plain.upper(rows)
             bottom, _ = self.plain.upper(Rows({s: -c for s, c in rows.coefficients.items()}, -rows.const))
         spread = torch.maximum(top.abs(), bottom.abs()).clamp(min=1e-12)
         self.scale = spread.gather(1, target[:, None]).squeeze(1)
         self.units = self.scale[:, None] / spread
-        self.phase_units = torch.ones(len(lo), self.most, dtype=lo.dtype, device=lo.device)
+        self.phase_units = torch.ones(len(self.lo), self.most, dtype=self.lo.dtype, device=self.lo.device)
         for row, fixed in enumerate(phases):
             for k, (step, i, _) in enumerate(fixed):
                 low, high = self.plain.interval(self.plain.source(step))
@@ -117,8 +110,7 @@ class Combination:
         parameters = {}
         for step, lines in self.plain.lines.items():
             if bool(lines.unstable.any()):
-                low, high = self.plain.interval(self.plain.source(step))
-                parameters[str(step)] = (high > -low).to(self.lo.dtype)
+                parameters[str(step)] = lines.down.clone()
         shape = (len(self.lo), self.rows.const.shape[-1])
         parameters["atoms"] = torch.zeros(shape, dtype=self.lo.dtype, device=self.lo.device)
         parameters["phases"] = torch.zeros_like(self.phase_units)

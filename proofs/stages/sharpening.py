@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay.proofs.bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
+from assay.proofs.bounds import SLOPE_UNIT, Bounds, Rows
 from assay.proofs.formulas import Atom, Either, Formula, choices, flat
 from assay.proofs.linear_programs import Array, RegionProgram
 from assay.proofs.program import Program
-from assay.proofs.relaxation import Combination, Phase, Sharpened, phase_tensors, relu_steps, sharpen
+from assay.proofs.relaxation import Combination, Phase, Sharpened, relu_steps, sharpen
 from torch import Tensor
 
 MAX_CASES = 16
-MAX_OPEN = 64
-"""Up to so many open ReLUs a linear program gives the best multipliers; beyond, gradients find good ones."""
+STEPS = 12
+"""Of gradient descent: a step costs what bounding a single unit costs."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Cases:
         """The atoms of one case."""
         if self.choice is None:
             numbered = [(k, part) for k, part in enumerate(self.parts) if isinstance(part, Atom)]
-            return Case(tuple(numbered), 1)
+            numbered.sort(key=lambda pair: _of_network(pair[1]))
+            return Case(tuple(numbered), sum(_of_network(part) for _, part in numbered) or 1)
         kept = [part for k, part in enumerate(self.parts) if k != self.choice]
         conditions = [(k, part) for k, part in enumerate(kept) if isinstance(part, Atom)]
         first = len(kept)
@@ -55,6 +56,11 @@ class Cases:
             (first + k, part) for k, part in enumerate(self.alternatives[number]) if isinstance(part, Atom)
         ]
         return Case(tuple(conditions + own), len(own))
+
+
+def _of_network(atom: Atom) -> bool:
+    """Whether it speaks of more than the free variables."""
+    return any(step for (step, _), _ in atom.form.terms)
 
 
 @dataclass
@@ -65,28 +71,27 @@ class Attempt:
     items: list[list[Any]]
 
 
-def attempt(
-    batch: BatchProgram, cases: Cases, lo: Tensor, hi: Tensor, phases: list[tuple[Phase, ...]]
-) -> Attempt:
-    """Try to close boxes lo, hi [boxes, free], case by case."""
-    if not len(lo):
+def attempt(bounds: Bounds, cases: Cases, phases: list[tuple[Phase, ...]], exactly: list[bool]) -> Attempt:
+    """Try to close boxes, case by case; `exactly` says for which of them by linear programs."""
+    boxes = len(bounds.lo)
+    if not boxes:
         return Attempt([], [])
     head = [] if cases.choice is None else [["case", cases.choice]]
-    result = Attempt([True] * len(lo), [list(head) for _ in range(len(lo))])
+    result = Attempt([True] * boxes, [list(head) for _ in range(boxes)])
     for number in range(len(cases.alternatives)):
-        rows = [k for k in range(len(lo)) if result.closed[k]]
+        rows = [k for k in range(boxes) if result.closed[k]]
         if rows:
-            _one_case(batch, cases, number, (lo[rows], hi[rows]), [phases[k] for k in rows], rows, result)
+            _one_case(bounds.rows(rows), cases, number, [phases[k] for k in rows], rows, exactly, result)
     return result
 
 
 def _one_case(
-    batch: BatchProgram,
+    bounds: Bounds,
     cases: Cases,
     number: int,
-    box: tuple[Tensor, Tensor],
     phases: list[tuple[Phase, ...]],
     rows: list[int],
+    exactly: list[bool],
     result: Attempt,
 ) -> None:
     case = cases.case(number)
@@ -94,29 +99,30 @@ def _one_case(
         for k in rows:
             result.closed[k] = False
         return
-    forms = batch.rows([atom.form for _, atom in case.atoms])
-    bounds = Bounds(batch, *box, phases=phase_tensors(batch, phases, box[0].device))
+    forms = bounds.batch.rows([atom.form for _, atom in case.atoms])
     with torch.no_grad():
         top, slopes = bounds.upper(forms)
-    reach = torch.maximum(box[0].abs(), box[1].abs())
+    reach = torch.maximum(bounds.lo.abs(), bounds.hi.abs())
     noise = 1e-12 * (forms.const.abs() + torch.einsum("brn,bn->br", slopes.abs(), reach) + 1e-30)
     plain = (top + noise < 0).any(-1)
     target = top[:, -case.own :].argmin(-1) + len(case.atoms) - case.own
-    wide = open_units(bounds) > MAX_OPEN
-    sharp = sharpen(batch, *box, forms, target, phases) if bool((wide & ~plain).any()) else None
+    left = [k for k, row in enumerate(rows) if not bool(plain[k]) and not exactly[row]]
+    left_phases = [phases[k] for k in left]
+    sharp = sharpen(bounds.rows(left), forms, target[left], left_phases, STEPS) if left else None
     for k, row in enumerate(rows):
         if bool(plain[k]):
             result.items[row].append(0)
             continue
-        found = _by_gradients(sharp, k) if sharp else None
-        if found is None and not bool(wide[k]):
-            found = _by_duals(batch, bounds, k, forms, phases[k])
+        if sharp is not None and not exactly[row]:
+            found = _by_gradients(sharp, left.index(k))
+        else:
+            found = _by_duals(bounds, k, forms, phases[k])
         if found is None:
             result.closed[row] = False
         else:
             parts = [part for part, _ in case.atoms]
-            facts = [sign * batch.program.unit(bounds.source(step), i) for step, i, sign in phases[k]]
-            result.items[row].append(leaf(*found, parts, facts, batch.program, _unstable(bounds, k)))
+            facts = [sign * bounds.batch.program.unit(bounds.source(step), i) for step, i, sign in phases[k]]
+            result.items[row].append(leaf(*found, parts, facts, bounds.batch.program, _unstable(bounds, k)))
 
 
 def open_units(bounds: Bounds) -> Tensor:
@@ -138,16 +144,14 @@ def _by_gradients(sharp: Sharpened, k: int) -> tuple[Sharpened, int] | None:
     return (sharp, k) if float(sharp.top[k] + sharp.noise[k]) < 0 else None
 
 
-def _by_duals(
-    batch: BatchProgram, bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...]
-) -> tuple[Sharpened, int] | None:
+def _by_duals(bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...]) -> tuple[Sharpened, int] | None:
     """Slopes and multipliers from a linear program of one region."""
     duals = RegionProgram(bounds, k, forms, phases).solve()
     if duals is None or duals.sigma >= 0:
         return None
     device = bounds.lo.device
     first = torch.zeros(1, dtype=torch.long, device=device)
-    combination = Combination(batch, bounds.lo[k : k + 1], bounds.hi[k : k + 1], forms, first, [phases])
+    combination = Combination(bounds.rows([k]), forms, first, [phases])
     scale = max(duals.atoms.max(initial=0.0), duals.phases.max(initial=0.0), 1e-300)
     weights, phase_weights = (
         torch.as_tensor(_on_grid(w / scale), device=device)[None] for w in (duals.atoms, duals.phases)

@@ -6,29 +6,32 @@ substitution of `x1 == x2`); otherwise in the middle of the variable to which th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds
+from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, Both, Formula, atoms, holds
-from assay.proofs.program import Relu
-from assay.proofs.relaxation import Phase, phase_tensors, relu_steps
 from assay.proofs.search import Deadline, Search
 from assay.proofs.tree import Tree
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
+from .branching import breakpoints, middles, variables
+from .regions import FEW_UNSTABLE, Batch, Region
 from .sharpening import Cases, attempt, open_units
 
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
 PLAIN_ROUNDS = 4
 SHARP_BATCH = 64
-FEW_UNSTABLE = 8
+LARGEST_BATCH = 128
+"""On a CPU more boxes at once leave its caches; an accelerator takes sixteen times as many."""
 FEW_INPUTS = 8
-FEW_OPEN = 12
+FEW_OPEN, MANY_OPEN = 12, 64
+"""Up to so many open ReLUs linear programs are tried: with few inputs (cutting on is cheap), and many."""
 FEW_POINTS = 1 << 16
 LISTED = 32
 """Boxes of up to so many whole points are closed point by point: the checker re-evaluates each of them."""
@@ -42,15 +45,6 @@ class Progress:
     closed_volume: float = 0.0
     largest: tuple[float, Tensor, Tensor] | None = None
     worst: float = -torch.inf
-
-
-@dataclass(frozen=True)
-class Region:
-    """A box of the free variables, and ReLUs that are known to be on or off in it."""
-
-    lo: Tensor
-    hi: Tensor
-    phases: tuple[Phase, ...] = ()
 
 
 @dataclass
@@ -73,6 +67,10 @@ class Splitter:
         self.settled = torch.tensor(list(map(_settled, self.atoms)), dtype=torch.float64, device=device)
         self.regions = {0: Region(self.search.lo, self.search.hi)}
         self.open: list[int] = [0]
+        self.many = len(self.search.lo) > FEW_INPUTS
+        self.phased = self.many or self.search.obligation.program.relus() <= MANY_OPEN
+        self.refused: set[int] = set()
+        self.anew: set[int] = set()
         self.cases = Cases(self.formula)
         self.batch_size = _batch_size(self.search)
 
@@ -92,34 +90,58 @@ class Splitter:
 
     def step(self) -> Witness | Unknown | None:
         """Bound one batch of regions, and split those that stay open."""
-        many = len(self.search.lo) > FEW_INPUTS
-        size = min(self.batch_size, SHARP_BATCH) if self.sharp and many else self.batch_size
-        numbers = [self.open.pop() for _ in range(min(size, len(self.open)))]
-        batch = _Batch.of(self.search.batch, [self.regions[n] for n in numbers])
+        numbers = self.take()
+        batch = Batch.of(self.search.batch, [self.regions[n] for n in numbers])
         top, slopes = batch.bounds.upper(self.rows)
         self.rounds += 1
+        self.phased |= self.rounds <= PLAIN_ROUNDS and self.kinked(batch)
         self.sharp = self.cases.few and (self.rounds > PLAIN_ROUNDS or self.sharp or self.kinked(batch))
-        careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=batch.lo.device)
-        value, responsible = decisive(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
-        closed = value < 0
+        value, responsible = self.value(batch, top, slopes, numbers)
+        refused = torch.tensor([n in self.refused for n in numbers], device=value.device)
+        closed = (value < 0) & ~refused
         self.close([n for n, done in zip(numbers, closed.tolist(), strict=True) if done])
         kept = (~closed).nonzero().flatten().tolist()
         if not kept:
             return None
-        stopped = self.probe(batch.lo[kept], batch.hi[kept])
+        stopped = self.probe(batch.bounds.rows(kept), [numbers[k] for k in kept])
         if stopped is not None:
             return stopped
         if self.sharp:
-            kept = self.sharpen(numbers, batch, kept)
+            tried = [k for k in kept if numbers[k] not in self.refused]
+            kept = sorted({*kept} - {*tried} | {*self.sharpen(numbers, batch, tried)})
         kept = self.list_points(numbers, batch, kept)
+        kept = [k for k in kept if not self.bounded_anew(numbers[k])]
         weight = slopes[kept, responsible[kept]].abs()
         return self.divide([numbers[k] for k in kept], batch.rows(kept), weight)
 
-    def kinked(self, batch: _Batch) -> bool:
+    def take(self) -> list[int]:
+        """The next regions, either all with outer intervals or none."""
+        size = min(self.batch_size, SHARP_BATCH) if self.sharp and self.many else self.batch_size
+        numbers = [self.open.pop()]
+        outer = self.regions[numbers[0]].outer is None
+        while len(numbers) < size and self.open and (self.regions[self.open[-1]].outer is None) == outer:
+            numbers.append(self.open.pop())
+        return numbers
+
+    def value(self, batch: Batch, top: Tensor, slopes: Tensor, numbers: list[int]) -> tuple[Tensor, Tensor]:
+        """Upper bound [boxes] of the formula, and the atom that decides it."""
+        careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=batch.lo.device)
+        return decisive(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
+
+    def bounded_anew(self, number: int) -> bool:
+        """Put a region back whose inherited rounding errors alone keep it open, without them."""
+        if number not in self.anew:
+            return False
+        self.anew.remove(number)
+        self.regions[number] = replace(self.regions[number], outer=None)
+        self.open.append(number)
+        return True
+
+    def kinked(self, batch: Batch) -> bool:
         """Whether the scope has several dimensions and few open ReLUs, so that their phases explain it."""
         return len(self.search.lo) > 1 and bool((open_units(batch.bounds) <= FEW_UNSTABLE).all())
 
-    def list_points(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
+    def list_points(self, numbers: list[int], batch: Batch, kept: list[int]) -> list[int]:
         """Close small boxes of whole numbers on whose every point the claim holds; gives what stays open."""
         width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf).prod(-1)
         small = [k for k in kept if 1 < float(width[k]) <= LISTED and not batch.phases[k]]
@@ -137,25 +159,19 @@ class Splitter:
                 done.add(k)
         return [k for k in kept if k not in done]
 
-    def sharpen(self, numbers: list[int], batch: _Batch, kept: list[int]) -> list[int]:
+    def sharpen(self, numbers: list[int], batch: Batch, kept: list[int]) -> list[int]:
         """Close what optimised bounds close; gives what stays open."""
-        tried_ones = self.promising(batch, kept)
-        phases = [batch.phases[k] for k in tried_ones]
-        tried = attempt(self.search.batch, self.cases, batch.lo[tried_ones], batch.hi[tried_ones], phases)
+        bounds, phases = batch.bounds.rows(kept), [batch.phases[k] for k in kept]
+        limit = (MANY_OPEN if self.many else FEW_OPEN) if self.phased else -1
+        exactly = (open_units(bounds) <= limit).tolist() if kept else []
+        tried = attempt(bounds, self.cases, phases, exactly)
         done = set()
-        for k, closed, items in zip(tried_ones, tried.closed, tried.items, strict=True):
+        for k, closed, items in zip(kept, tried.closed, tried.items, strict=True):
             if closed:
                 self.tree.nodes[numbers[k]].leaf = items
                 self.close([numbers[k]])
                 done.add(k)
         return [k for k in kept if k not in done]
-
-    def promising(self, batch: _Batch, kept: list[int]) -> list[int]:
-        """Regions worth the effort: with few inputs, cutting on is cheaper while many ReLUs are open."""
-        if len(self.search.lo) > FEW_INPUTS:
-            return kept
-        count = open_units(batch.bounds).tolist()
-        return [k for k in kept if count[k] <= FEW_OPEN][:SHARP_BATCH]
 
     def leeway(self, top: Tensor, slopes: Tensor, lo: Tensor, hi: Tensor, careful: Tensor) -> Tensor:
         """Upper bounds of the atoms, shifted so that < 0 means closed, as far as floating point can tell.
@@ -185,86 +201,98 @@ class Splitter:
         share: float = ((region.hi - region.lo + one) / whole).prod().item()
         return share * 0.5 ** len(region.phases)
 
-    def probe(self, lo: Tensor, hi: Tensor) -> Witness | Unknown | None:
+    def probe(self, bounds: Bounds, numbers: list[int]) -> Witness | Unknown | None:
         """Look at the middle of every open box: a counterexample there, or a rounding error beyond repair."""
-        middle = (lo + hi) / 2
-        middle = torch.where(self.search.whole, middle.floor(), middle)
+        middle = middles(self.search, bounds.lo, bounds.hi)
         score = self.search.score(middle)
         order = score.argsort(descending=True)[:4]
         self.progress.worst = max(self.progress.worst, float(score[order[0]]))
         likely = middle[order[score[order] >= -1e-3 * (1 + score[order].abs())]]
         if (found := self.search.witness(likely)) is not None:
             return found
-        return (
-            self.hopeless(middle[order], score[order]) if self.search.claim.semantics == "float32" else None
-        )
+        if self.search.claim.semantics != "float32":
+            return None
+        return self.hopeless(bounds, middle, score, numbers)
 
-    def hopeless(self, points: Tensor, score: Tensor) -> Unknown | None:
+    def hopeless(self, bounds: Bounds, points: Tensor, score: Tensor, numbers: list[int]) -> Unknown | None:
         """In float32 a point whose own enclosure does not decide it can never be closed by splitting."""
-        top, _ = Bounds(self.search.batch, points, points).upper(self.rows)
-        value, _ = decisive(self.formula, top)
-        for gap, margin in zip((value - score).tolist(), (-score).tolist(), strict=True):
+        values = self.search.batch.forward(points)
+        inherited, fresh = (self.enclosed(points, values, radii) for radii in (bounds.radii, {}))
+        stale = ((inherited >= 0) & (fresh < 0)).tolist()
+        self.anew |= {n for n, over in zip(numbers, stale, strict=True) if over and self.regions[n].outer}
+        doubtful = (fresh >= 0).nonzero().flatten()[:4]
+        top, _ = Bounds(self.search.batch, points[doubtful], points[doubtful]).upper(self.rows)
+        gaps = decisive(self.formula, top)[0] - score[doubtful]
+        for gap, margin in zip(gaps.tolist(), (-score[doubtful]).tolist(), strict=True):
             if gap > margin:
                 reason = f"float32 slack {gap:.3g} > margin {max(margin, 0.0):.3g}"
                 return self.unknown(reason, "a larger margin in the claim, or smaller weights")
         return None
 
-    def divide(self, numbers: list[int], batch: _Batch, weight: Tensor) -> Unknown | None:
+    def enclosed(self, points: Tensor, values: list[Tensor], radii: Mapping[int, Tensor]) -> Tensor:
+        """About what bounds the formula at points, with the given rounding errors or those of the point."""
+        bounds = Bounds(self.search.batch, points, points)
+        bounds.intervals = {step: (value, value) for step, value in enumerate(values)}
+        bounds.radii = dict(radii)
+        return decisive(self.formula, bounds.upper(self.rows)[0])[0]
+
+    def divide(self, numbers: list[int], batch: Batch, weight: Tensor) -> Unknown | None:
         """Split regions in two, by the phase of a ReLU where few are open, else by a cut."""
         if not numbers:
             return None
         chosen = self.phases(numbers, batch)
-        cuts = [k for k, phase in enumerate(chosen) if phase is None]
         for k, number in enumerate(numbers):
             if (phase := chosen[k]) is not None:
                 children = self.tree.split(number, phase=phase)
-                region = self.regions.pop(number)
+                inside = batch.inside(k)
+                self.regions.pop(number)
                 for child, sign in zip(children, (-1, 1), strict=True):
-                    self.regions[child] = replace(region, phases=(*region.phases, (*phase, sign)))
+                    self.regions[child] = replace(inside, phases=(*inside.phases, (*phase, sign)))
                 self.open += reversed(children)
-        return self.cut([numbers[k] for k in cuts], batch.lo[cuts], batch.hi[cuts], weight[cuts])
+        cuts = [k for k, phase in enumerate(chosen) if phase is None]
+        return self.cut([numbers[k] for k in cuts], batch.rows(cuts), weight[cuts]) if cuts else None
 
-    def phases(self, numbers: list[int], batch: _Batch) -> list[tuple[int, int] | None]:
+    def phases(self, numbers: list[int], batch: Batch) -> list[tuple[int, int] | None]:
         """ReLUs to split on; none early on, nor where the whole numbers of a box are soon listed."""
-        if not self.sharp:
+        if not self.sharp or not self.phased:
             return [None] * len(numbers)
         width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf)
         listed = (width.prod(-1) <= FEW_POINTS).tolist()
         return [None if few else pick for few, pick in zip(listed, batch.phase_choices(), strict=True)]
 
-    def cut(self, numbers: list[int], lo: Tensor, hi: Tensor, weight: Tensor) -> Unknown | None:
+    def cut(self, numbers: list[int], batch: Batch, weight: Tensor) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""
-        width = hi - lo
-        scope = (self.search.hi - self.search.lo).clamp(min=1e-300)
-        variable = (
-            weight * width + 1e-9 * weight.amax(-1, keepdim=True) * width + 1e-12 * width / scope
-        ).argmax(-1)
-        rows = torch.arange(len(lo), device=lo.device)
-        low, high = lo[rows, variable], hi[rows, variable]
-        at = (low + high) / 2
-        if lo.shape[1] == 1:
+        ahead = self.ahead if 1 < len(self.search.lo) <= FEW_INPUTS else None
+        variable = variables(self.search, batch.bounds, weight, ahead)[:, None]
+        low, high = (side.gather(1, variable).squeeze(1) for side in (batch.lo, batch.hi))
+        at = middles(self.search, batch.lo, batch.hi).gather(1, variable).squeeze(1)
+        whole = self.search.whole[variable.squeeze(1)]
+        if batch.lo.shape[1] == 1:
             at = breakpoints(self.search.batch, low, high, at)
-        whole = self.search.whole[variable]
-        at = torch.where(whole, at.floor(), at)
+            at = torch.where(whole, at.floor(), at)
         small = torch.where(whole, high <= low, (at <= low) | (at >= high)).tolist()
         for k, number in enumerate(numbers):
             if not small[k]:
-                self.cut_at(number, int(variable[k]), float(at[k]))
-            elif not self.holds_exactly(lo[k], hi[k]):
+                self.cut_at(number, batch.inside(k), int(variable[k]), float(at[k]))
+            elif not self.holds_exactly(batch.lo[k], batch.hi[k]):
                 return self.unknown("boxes as small as floating point allows stay open", "a strict margin")
             else:
                 self.close([number])
         return None
 
-    def cut_at(self, number: int, variable: int, at: float) -> None:
+    def ahead(self, bounds: Bounds) -> Tensor:
+        """Upper bounds [boxes] of the formula, without refinements."""
+        return decisive(self.formula, bounds.upper(self.rows)[0])[0]
+
+    def cut_at(self, number: int, inside: Region, variable: int, at: float) -> None:
         """Cut one box at a value of one variable."""
         children = self.tree.split(number, cut=(variable, Fraction(at)))
-        region = self.regions.pop(number)
-        left, right = region.hi.clone(), region.lo.clone()
+        self.regions.pop(number)
+        left, right = inside.hi.clone(), inside.lo.clone()
         left[variable] = at
         right[variable] = at + float(self.search.whole[variable])
-        self.regions[children[0]] = replace(region, hi=left)
-        self.regions[children[1]] = replace(region, lo=right)
+        self.regions[children[0]] = replace(inside, hi=left)
+        self.regions[children[1]] = replace(inside, lo=right)
         self.open += reversed(children)
 
     def holds_exactly(self, lo: Tensor, hi: Tensor) -> bool:
@@ -275,11 +303,12 @@ class Splitter:
         return not holds(self.formula, self.search.obligation.program.evaluate(point))
 
     def reopen(self, numbers: list[int]) -> None:
-        """Leaves that the checker did not accept: bound them with care, or cut them."""
+        """Leaves that the checker did not accept: they are cut."""
         for number in numbers:
             node = self.tree.nodes[number]
             node.closed, node.careful, node.leaf = False, True, [0]
             self.open.append(number)
+            self.refused.add(number)
             self.progress.closed_volume -= self.volume(self.regions[number])
 
     def unknown(self, reason: str, needed: str) -> Unknown:
@@ -292,41 +321,6 @@ class Splitter:
             box = {name: f"{low:g}..{high:g}" for name, low, high in ends}
         worst = None if progress.worst == -torch.inf else progress.worst
         return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Regions side by side, with their plain bounds."""
-
-    lo: Tensor
-    hi: Tensor
-    phases: list[tuple[Phase, ...]]
-    bounds: Bounds
-
-    @classmethod
-    def of(cls, batch: BatchProgram, regions: list[Region]) -> _Batch:
-        lo, hi = torch.stack([r.lo for r in regions]), torch.stack([r.hi for r in regions])
-        phases = [r.phases for r in regions]
-        return cls(lo, hi, phases, Bounds(batch, lo, hi, phases=phase_tensors(batch, phases, lo.device)))
-
-    def rows(self, kept: list[int]) -> _Batch:
-        """Some of the regions."""
-        regions = [Region(self.lo[k], self.hi[k], self.phases[k]) for k in kept]
-        return _Batch.of(self.bounds.batch, regions) if regions else self
-
-    def phase_choices(self) -> list[tuple[int, int] | None]:
-        """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""
-        count = open_units(self.bounds)
-        best = torch.zeros(len(self.lo), dtype=self.lo.dtype)
-        picks: list[tuple[int, int] | None] = [None] * len(self.lo)
-        for step in relu_steps(self.bounds.batch):
-            lines = self.bounds.relaxation(step)
-            width, unit = torch.where(lines.unstable, lines.intercept, -torch.ones_like(lines.intercept)).max(
-                -1
-            )
-            for k in (width.cpu() > best).nonzero().flatten().tolist():
-                best[k], picks[k] = float(width[k]), (step, int(unit[k]))
-        return [pick if count[k] <= FEW_UNSTABLE else None for k, pick in enumerate(picks)]
 
 
 def _settled(atom: Atom) -> float:
@@ -355,34 +349,11 @@ def _decisive(formula: Formula, top: Tensor, first: int) -> tuple[Tensor, Tensor
     return sign * best, index, first
 
 
-def breakpoints(batch: BatchProgram, low: Tensor, high: Tensor, middle: Tensor) -> Tensor:
-    """A zero inside (low, high) of a ReLU whose inputs are affine there, the one nearest the middle; else
-    the middle.
-
-    Up to the first step whose ReLUs change sign, values are affine between the ends, so the zero is where the
-    chord crosses.
-    """
-    at_low, at_high = batch.forward(low[:, None]), batch.forward(high[:, None])
-    found, done = middle.clone(), torch.zeros_like(middle, dtype=torch.bool)
-    for step in batch.program.steps:
-        if not isinstance(step, Relu):
-            continue
-        a, b = at_low[step.source], at_high[step.source]
-        zero = low[:, None] - a * (high - low)[:, None] / torch.where(a == b, torch.ones_like(a), b - a)
-        inside = (a * b < 0) & (zero > low[:, None]) & (zero < high[:, None])
-        distance = torch.where(inside, (zero - middle[:, None]).abs(), torch.full_like(zero, torch.inf))
-        nearest = distance.argmin(-1, keepdim=True)
-        hit = inside.any(-1) & ~done
-        found = torch.where(hit, zero.gather(-1, nearest).squeeze(-1), found)
-        done |= hit
-    return found
-
-
 def _batch_size(search: Search) -> int:
     """Boxes at once, so that the widest back-substitution stays within a share of the memory."""
     sizes = [step.size for step in search.obligation.program.steps]
     widest = 16 * max(sizes) * (max(sizes) + len(list(atoms(search.obligation.counterexample))))
-    return max(1, min(2048, search.memory // 8 // max(1, widest)))
+    return max(1, min(LARGEST_BATCH, search.memory // 8 // max(1, widest)))
 
 
-__all__ = ["NAME", "Splitter", "breakpoints", "decisive"]
+__all__ = ["NAME", "Splitter", "decisive"]

@@ -1,0 +1,97 @@
+"""Boxes of the search, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from assay.proofs.bounds import BatchProgram, Bounds, Intervals
+from assay.proofs.program import Affine
+from assay.proofs.relaxation import Phase, phase_tensors, relu_steps
+from torch import Tensor
+
+from .sharpening import open_units
+
+EVERY = 3
+"""The checker bounds a box before it is cut if its depth is a multiple of this (check.py)."""
+FEW_UNSTABLE = 8
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of the free variables, and ReLUs that are known to be on or off in it.
+
+    `outer` are the intervals that the checker takes over: those of the nearest box around whose depth is a
+    multiple of `EVERY`. None bounds everything anew, as the checker does where it would fail otherwise.
+    """
+
+    lo: Tensor
+    hi: Tensor
+    phases: tuple[Phase, ...] = ()
+    depth: int = 0
+    outer: Intervals | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Regions side by side, with their plain bounds."""
+
+    regions: list[Region]
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, batch: BatchProgram, regions: list[Region]) -> Batch:
+        """Put regions side by side; all of them have outer intervals, or none."""
+        lo, hi = torch.stack([r.lo for r in regions]), torch.stack([r.hi for r in regions])
+        fixed = phase_tensors(batch, [r.phases for r in regions], lo.device)
+        first = regions[0].outer or {}
+        outer = {
+            step: tuple(torch.stack([r.outer[step][side] for r in regions if r.outer]) for side in (0, 1))
+            for step in first
+        }
+        return cls(regions, Bounds(batch, lo, hi, fixed, outer))  # type: ignore[arg-type]
+
+    @property
+    def lo(self) -> Tensor:
+        """Lower ends [boxes, free]."""
+        return self.bounds.lo
+
+    @property
+    def hi(self) -> Tensor:
+        """Upper ends [boxes, free]."""
+        return self.bounds.hi
+
+    @property
+    def phases(self) -> list[tuple[Phase, ...]]:
+        """Fixed phases of each region."""
+        return [region.phases for region in self.regions]
+
+    def rows(self, kept: list[int]) -> Batch:
+        """Some of the regions."""
+        return Batch([self.regions[k] for k in kept], self.bounds.rows(kept))
+
+    def inside(self, k: int) -> Region:
+        """What the parts of region `k` take over from it."""
+        region = self.regions[k]
+        outer = region.outer
+        if region.depth % EVERY == 0 and (outer is not None or not region.depth):
+            outer = {
+                step: (low[k], high[k])
+                for step, (low, high) in self.bounds.intervals.items()
+                if isinstance(self.bounds.batch.program.steps[step], Affine)
+            }
+        return replace(region, depth=region.depth + 1, outer=outer)
+
+    def phase_choices(self) -> list[tuple[int, int] | None]:
+        """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""
+        count = open_units(self.bounds)
+        best = torch.zeros(len(self.lo), dtype=self.lo.dtype)
+        picks: list[tuple[int, int] | None] = [None] * len(self.lo)
+        for step in relu_steps(self.bounds.batch):
+            lines = self.bounds.relaxation(step)
+            width, unit = torch.where(lines.unstable, lines.intercept, -torch.ones_like(lines.intercept)).max(
+                -1
+            )
+            for k in (width.cpu() > best).nonzero().flatten().tolist():
+                best[k], picks[k] = float(width[k]), (step, int(unit[k]))
+        return [pick if count[k] <= FEW_UNSTABLE else None for k, pick in enumerate(picks)]

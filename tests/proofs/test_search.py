@@ -1,0 +1,137 @@
+"""The search: bounds that take over what is known, the choice of cuts, networks of the shape of ACAS Xu."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+import torch
+from assay.models import Network
+from assay.proofs import Proved, Refuted, check, claim, verify
+from assay.proofs.bounds import Bounds
+from assay.proofs.lowering import lower
+from assay.proofs.obligations import bind
+from assay.proofs.replay import exact_answers, torch_answers
+from assay.proofs.search import Deadline, Search
+from assay.proofs.stages import regions
+from assay.proofs.stages.branching import halved, variables
+from torch import nn
+
+
+def search_of(network, show, domain, semantics="float32"):
+    asked = claim(show, domain, semantics=semantics)
+    graphs = {"f": lower(network.module, network.in_shape)}
+    runs = torch_answers({"f": network}, {"f": network.in_shape})
+    return Search(bind(asked, graphs), exact_answers(graphs), runs, Deadline(60), 1 << 30)
+
+
+@pytest.fixture(scope="module")
+def advisory():
+    """5 inputs, 6 layers of 50 ReLUs, 5 scores, trained to rank advisories of an encounter."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = [5, 50, 50, 50, 50, 50, 50]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
+        module = nn.Sequential(*layers, nn.Linear(50, 5))
+        x = torch.rand(2048, 5) - 0.5
+        turns = torch.stack([x[:, 0] * 2, x[:, 1], -x[:, 1], x[:, 1] * x[:, 2] * 4, x[:, 3] - x[:, 4]], 1)
+        optimiser = torch.optim.Adam(module.parameters(), lr=2e-3)
+        for _ in range(150):
+            optimiser.zero_grad()
+            (module(x) - turns).square().mean().backward()
+            optimiser.step()
+    return Network("advisory", module, "regression", "real", (5,))
+
+
+BOX = {
+    f"x{i}": f"real {lo}..{hi}"
+    for i, (lo, hi) in enumerate([(0.3, 0.5), (0, 0.5), (-0.5, 0), (0, 0.5), (0, 0.5)])
+}
+CALL = "f(x0, x1, x2, x3, x4)"
+
+
+@pytest.mark.parametrize("semantics", ["float32", "real"])
+def test_a_network_of_the_shape_of_acas_xu(advisory, semantics, tmp_path):
+    """Like properties 3 (a conjunction of scores) and 5 (a disjunction)."""
+    shows = [f"argmax({CALL}) != 2", f"{CALL}[2] < {CALL}[0] and {CALL}[2] < 1"]
+    asked = [claim(show, BOX, semantics=semantics, name=f"claim {k}") for k, show in enumerate(shows)]
+    for outcome in verify(asked, networks={"f": advisory}, certificates=tmp_path, budget_s=60):
+        assert isinstance(outcome.verdict, Proved), outcome
+        assert outcome.verdict.trusted == ()
+        assert outcome.verdict.certificate.path.exists()
+        assert outcome.lengths.certificate_bits <= 8 * 10_000
+
+
+def test_its_counterexample_is_a_float32_point_in_the_box(advisory):
+    (outcome,) = verify(
+        [claim(f"{CALL}[0] <= {CALL}[4]", BOX, semantics="float32")], networks={"f": advisory}
+    )
+    assert isinstance(outcome.verdict, Refuted)
+    for (name, value), side in zip(outcome.verdict.witness.inputs.items(), BOX.values(), strict=True):
+        low, high = map(Fraction, side.removeprefix("real ").split(".."))
+        assert low <= value <= high, name
+        assert torch.tensor(float(value)).item() == value
+
+
+def test_outer_intervals_change_nothing_but_what_is_settled(advisory):
+    search = search_of(advisory, f"{CALL}[2] < 9", BOX)
+    rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
+    wide = Bounds(search.batch, search.lo[None], search.hi[None])
+    wide.upper(rows)
+    middle = (search.lo + search.hi) / 2
+    half = middle[None], search.hi[None]
+    alone, inside = Bounds(search.batch, *half), Bounds(search.batch, *half, outer=wide.intervals)
+    assert inside.upper(rows)[0].item() <= alone.upper(rows)[0].item() + 1e-4
+    points = middle + torch.rand(500, 5, dtype=torch.float64) * (search.hi - middle)
+    for step, values in enumerate(search.batch.forward(points)):
+        if step in inside.intervals:
+            low, high = inside.intervals[step]
+            assert bool((low <= values + 1e-9).all())
+            assert bool((values <= high + 1e-9).all())
+            tighter = (wide.intervals[step][0] - 1e-12 <= low) & (high <= wide.intervals[step][1] + 1e-12)
+            assert bool(tighter.all())
+
+
+def test_rows_of_bounds_are_the_bounds_of_rows(advisory):
+    search = search_of(advisory, f"{CALL}[2] < 9", BOX)
+    rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
+    lo = search.lo + torch.rand(4, 5, dtype=torch.float64) * 0.1
+    hi = lo + 0.05
+    together = Bounds(search.batch, lo, hi)
+    top, _ = together.upper(rows)
+    picked, _ = together.rows([2, 0]).upper(rows)
+    anew, _ = Bounds(search.batch, lo[[2, 0]], hi[[2, 0]]).upper(rows)
+    assert torch.allclose(picked, top[[2, 0]], rtol=0, atol=1e-12)
+    assert torch.allclose(picked, anew, rtol=0, atol=1e-12)
+
+
+def test_looking_ahead_finds_the_cut_that_settles():
+    """|x1| needs its kink cut; x0 is steeper, but cutting it leaves the kink."""
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        module[0].bias.zero_()
+        module[2].weight.copy_(torch.tensor([[-1.0, -1.0]]))
+        module[2].bias.zero_()
+    network = Network("kink", module, "regression", "real", (2,))
+    show = "f(x0, x1)[0] + x1 + x0 / 8 <= 1/2"
+    search = search_of(network, show, {"x0": "real -1..1", "x1": "real -1..1"}, "real")
+    rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
+    bounds = Bounds(search.batch, search.lo[None], search.hi[None])
+    bounds.upper(rows)
+    steep = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
+    assert variables(search, bounds, steep, None).tolist() == [0]
+    assert variables(search, bounds, steep, lambda b: b.upper(rows)[0][:, 0]).tolist() == [1]
+
+
+def test_halves_cover_the_box():
+    network = Network("sum", nn.Sequential(nn.Linear(2, 1)), "regression", "integer", (2,))
+    domain = {"x0": "integer 0..5", "x1": "integer -3..3"}
+    search = search_of(network, "f(x0, x1)[0] <= 100", domain, "real")
+    bounds = Bounds(search.batch, search.lo[None], search.hi[None])
+    halves = halved(search, bounds, torch.tensor([[1, 0]]))
+    assert halves.lo.tolist() == [[0, -3], [0, 1], [0, -3], [3, -3]]
+    assert halves.hi.tolist() == [[5, 0], [5, 3], [2, 3], [5, 3]]
+
+
+def test_boxes_take_over_intervals_as_in_the_checker():
+    assert regions.EVERY == check.EVERY
