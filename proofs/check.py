@@ -224,9 +224,9 @@ class Problem:
         return units
 
     def affine(self, forms: list[Form], depth: int) -> range:
-        """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded down
+        """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded
         to multiples of 2^-FINE, which the rounding errors cover."""
-        rows = [{j: scaled(w, 1 << FINE) for j, w in f.items() if w} for f in forms]
+        rows = [{j: int(w * 2**FINE) for j, w in f.items() if w} for f in forms]
         units, columns = self.add("affine", rows), dict[int, list[Any]]()
         layer, spread = self.layers[-1], reduce(or_, (w for row in rows for w in row.values()), 1 << FINE)
         layer.bits = FINE + 1 - (spread & -spread).bit_length()
@@ -326,9 +326,9 @@ class Problem:
             for i, (c, row) in enumerate(rows_of(how, tensors, values[s])):
                 rows.setdefault(i, [(0, shift[c if len(shift) > 1 else 0])]).extend(row)
         for row in rows.values():
-            forms.append(form := Form())
-            for u, w in row:
-                form[u] = Fraction(form[u]) + Fraction(w) if u in form else w
+            forms.append(dict(row))
+            if len(forms[-1]) < len(row):  # a unit that is read more than once
+                forms[-1] = reduce(plus, ({u: Fraction(w)} for u, w in row))
         plain = all(abs(w) == 1 for row in rows.values() for _, w in row[1:])
         depth = max(max(map(len, rows.values())) - 1 - plain, 0)
         return self.affine(forms, depth + any(row[0][1] for row in rows.values()))
@@ -474,7 +474,7 @@ class Box:
             change, size = max(change, size * layer.norm), size + (size * layer.norm >> layer.bits) + 1
         reach = sum(v for v in sizes[: last + 1] if v < inf) + sum(self.radii.values())
         reach += sum(most - least for *_, least, most in self.lines.values())
-        width = int(max(change, 4 * size * reach)).bit_length() + 3
+        width = (int(max(change, 4 * size * reach)).bit_length() + 10) // 8 * 8
         ones: int = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
         half = ones << (width - 1)  # added to a number, it makes every lane positive
 
@@ -514,8 +514,9 @@ class Box:
                         lost += sizes[source]
                     found[source] += c
             bound += 0 if exact else lost * ones
-        places, mask = range(0, width * len(forms), width), (1 << width) - 1
-        return [((bound + half) >> at & mask) - (1 << width - 1) for at in places], keep
+        lanes, length = (bound + half).to_bytes(width * len(forms) // 8 + 1, "little"), width // 8
+        starts = range(0, length * len(forms), length)
+        return [int.from_bytes(lanes[k : k + length], "little") - (1 << width - 1) for k in starts], keep
 
 
 def closed(box: Box, parts: list[Formula], item: Any) -> bool:
