@@ -20,6 +20,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import re
 import resource
 import statistics
@@ -54,6 +55,7 @@ def main() -> None:
         else {}
     )
     left = [i for i in todo if ":".join(key(*i)) not in known]
+    random.Random(0).shuffle(left)  # so that what is known early speaks for all
     for row in decided(options.folder, left, options.budget, options.jobs):
         known[row["instance"]] = row
         with LINES.open("a") as lines:
