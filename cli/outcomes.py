@@ -35,6 +35,8 @@ def headline(outcome: Outcome) -> str:
 def details(outcome: Outcome) -> list[str]:
     """The claim, its evidence, and how long the proof is beside the list of inputs."""
     lines = [outcome.text, *evidence(outcome.verdict), *lengths(outcome.lengths, outcome.status)]
+    if outcome.stage == "lemmas" and outcome.status == "proved":
+        lines.append("without its lemmas no certified proof was found")
     if outcome.counted is not None:
         right, inside = outcome.counted["right"], outcome.counted["in_scope"]
         lines.append(f"right on {count(right)} of {count(inside)} inputs")
@@ -103,6 +105,9 @@ def lengths(found: Lengths, status: str) -> list[str]:
     lines = [f"{what}: {bits(found.certificate_bits)}"]
     if found.operations is not None:
         lines[0] += f", checked with {count(found.operations)} multiplications"
+    if found.lemma_bits is not None and found.lemma_bits != found.certificate_bits:
+        told = f"with its lemmas: {bits(found.lemma_bits)}"
+        lines.append(f"{told}, checked with {count(found.lemma_operations or 0)} multiplications")
     if status == "proved" and found.list_inputs is not None:
         listed = f"list of its inputs: {count(found.list_inputs)} entries"
         if found.list_operations is not None:
