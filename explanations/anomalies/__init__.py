@@ -1,0 +1,52 @@
+"""Mechanistic anomaly detection: what a short explanation of trusted data does not shorten.
+
+Detectors give each datum a score (:class:`Detector`): bits of activations (:class:`SiteBits`) or of
+outputs (:class:`OutputBits`) under an explanation fitted to trusted data at a budget, the worst case over
+explanations, fine-tuning for each input, and the field's usual ones. :func:`judge` adds p-values,
+AUROC and the two gates.
+"""
+
+from .classical import LocalOutliers, NegativeLoss, Quadratic, leverage, mahalanobis
+from .detection import Detection, Detector, Verdicts, anomaly_labels, complete_gate, judge, usual_detectors
+from .explained import explained
+from .measures import Detected, auroc, detected, mean_interval, p_values
+from .minimal import minimal, restricted
+from .observations import Observations, observe, observed
+from .output_bits import OutputBits
+from .repeated import Memorised, RepeatedData, train_repeated
+from .site_bits import Growth, SiteBits, WorstCase, usual_delta, within_budget
+
+__all__ = [
+    "Detected",
+    "Detection",
+    "Detector",
+    "Growth",
+    "LocalOutliers",
+    "Memorised",
+    "NegativeLoss",
+    "Observations",
+    "OutputBits",
+    "Quadratic",
+    "RepeatedData",
+    "SiteBits",
+    "Verdicts",
+    "WorstCase",
+    "anomaly_labels",
+    "auroc",
+    "complete_gate",
+    "detected",
+    "explained",
+    "judge",
+    "leverage",
+    "mahalanobis",
+    "mean_interval",
+    "minimal",
+    "observe",
+    "observed",
+    "p_values",
+    "restricted",
+    "train_repeated",
+    "usual_delta",
+    "usual_detectors",
+    "within_budget",
+]

@@ -1,0 +1,150 @@
+"""The bits of every datum's activations under an explanation that was fitted to trusted data.
+
+Source of the idea: the discussions of mechanistic anomaly detection (P. Christiano 2022, "Mechanistic anomaly
+detection and ELK"): an anomaly is what a short explanation of the trusted data does not shorten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from assay.explanations.errors import ExplanationError
+from assay.mdl import Code, GridTarget, SiteExplanation, SiteProblem
+from assay.mdl.calibrate import calibrate
+from assay.mdl.site import Channel
+from torch import Tensor
+
+from .observations import Observations
+from .prices import KeyedPrices, SupportPrices
+
+
+@dataclass(frozen=True, eq=False)
+class SiteBits:
+    """A site explanation with its codes fixed: prices of rows, and what its parts cost.
+
+    ``parts_bits`` is the stated budget: bits of the dictionary that trusted data use; ``trusted_bits`` is
+    the whole message about the trusted data under these prices, dictionary included.
+    """
+
+    name: str
+    channel: Channel
+    support: SupportPrices
+    values: KeyedPrices
+    residual: KeyedPrices
+    parts_bits: float
+    trusted_bits: float
+
+    @classmethod
+    def fit(cls, explanation: SiteExplanation, trusted: Observations, delta: float) -> SiteBits:
+        """Choose steps and codes on trusted activations, told on a grid of step ``delta``."""
+        x = trusted.rows()
+        problem = SiteProblem(x, GridTarget(delta), delta, trusted.positions)
+        channel = Channel(explanation, delta, calibrate(explanation, problem, "auto", 512).knobs)
+        code = channel.integers(x)
+        counts = torch.bincount(code.part, minlength=code.parts)
+        residual = channel.residual(x, code)
+        fitted = cls(
+            explanation.name,
+            channel,
+            SupportPrices.fit(counts, code.rows),
+            KeyedPrices.fit(code.part, code.value, channel.parts),
+            KeyedPrices.fit(_coordinates(residual), residual, channel.width),
+            channel.sent.total(counts.cpu().numpy()),
+            0.0,
+        )
+        told = float(fitted._bits(code, residual).sum())
+        return cls(**{**vars(fitted), "trusted_bits": fitted.parts_bits + told})
+
+    def score(self, seen: Observations) -> Tensor:
+        """Bits of every datum [n], float64: the higher, the stranger."""
+        return seen.by_datum(self.rows(seen.rows()))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Bits of every row of activations [rows, d]: active set, coefficients and residual."""
+        code = self.channel.integers(x)
+        return self._bits(code, self.channel.residual(x, code))
+
+    def _bits(self, code: Code, residual: Tensor) -> Tensor:
+        bits = self.support.prices(code.row, code.part, code.rows)
+        bits = bits.index_add(0, code.row.cpu(), self.values.prices(code.part, code.value))
+        return bits + self.residual.prices(_coordinates(residual), residual).sum(1)
+
+
+def _coordinates(residual: Tensor) -> Tensor:
+    return torch.arange(residual.shape[1]).expand(residual.shape).contiguous()
+
+
+def usual_delta(trusted: Observations) -> float:
+    """A sixteenth of the spread of the trusted activations."""
+    spread = float(trusted.rows().std())
+    if not 0 < spread < float("inf"):
+        raise ExplanationError(
+            f"the trusted activations have the spread {spread}: give the grid's step (--delta)"
+        )
+    return spread / 16
+
+
+def within_budget(fitted: Sequence[SiteBits], budget: float) -> SiteBits:
+    """The shortest message about the trusted data among those whose parts cost at most ``budget`` bits.
+
+    Raises :class:`ExplanationError` where none is that short.
+    """
+    affordable = [one for one in fitted if one.parts_bits <= budget]
+    if not affordable:
+        least = min(fitted, key=lambda one: one.parts_bits)
+        raise ExplanationError(
+            f"no explanation fits a budget of {budget:g} bits; the smallest, {least.name}, "
+            f"takes {least.parts_bits:.0f} bits"
+        )
+    return min(affordable, key=lambda one: (one.trusted_bits, one.name))
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """The explanation that tells the trusted data nearly as shortly as the best one, and x* worst.
+
+    ``tolerance`` is relative: messages up to (1 + tolerance) times the shortest one count.
+    """
+
+    explanations: tuple[SiteBits, ...]
+    tolerance: float = 0.05
+    name = "worst case over explanations"
+
+    def admitted(self) -> list[SiteBits]:
+        """Those within the tolerance."""
+        least = min(one.trusted_bits for one in self.explanations)
+        return [one for one in self.explanations if one.trusted_bits <= least * (1 + self.tolerance)]
+
+    def score(self, seen: Observations) -> Tensor:
+        """The largest bits of every datum [n] among the admitted."""
+        return torch.stack([one.score(seen) for one in self.admitted()]).amax(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """How many bits a base explanation has to grow to explain one input: fine-tuning by one part.
+
+    The part is what the base leaves of the row, written at ``precision`` bits a coordinate; its use pays
+    for the active set (2 log2 n bits would be a name that nobody uses yet: −log2 of half a count in n + 1). A
+    datum grows by the lesser of telling it under the base as it is, and of the base with the part.
+    """
+
+    base: SiteBits
+    precision: int = 6
+    name = "fine-tuned for each input"
+
+    def score(self, seen: Observations) -> Tensor:
+        """Bits of every datum [n]."""
+        x, channel = seen.rows(), self.base.channel
+        code = channel.integers(x)
+        residual = channel.residual(x, code)
+        plain = self.base._bits(code, residual)
+        peak = residual.abs().amax(1, keepdim=True).clamp_min(1).double()
+        steps = (2.0 ** (self.precision - 1) - 1) / peak
+        part = ((residual * steps).round() / steps).round().long()
+        left = self.base._bits(code, residual - part)
+        written = self.precision * residual.shape[1] + 8.0
+        rows = len(self.base.support.on)
+        return seen.by_datum(torch.minimum(plain, left + written + torch.log2(torch.tensor(rows + 1.0))))
