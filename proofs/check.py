@@ -324,7 +324,8 @@ class Problem:
         rows, forms = dict[int, Any](), list[Form]()
         for s, *how in terms:
             for i, (c, row) in enumerate(rows_of(how, tensors, values[s])):
-                rows.setdefault(i, [(0, shift[c if len(shift) > 1 else 0])]).extend(row)
+                start = [(0, shift[c if len(shift) > 1 else 0])]
+                rows.setdefault(i, start).extend((u, w) for u, w in row if w)  # 0 v adds no rounding
         for row in rows.values():
             forms.append(dict(row))
             if len(forms[-1]) < len(row):  # a unit that is read more than once

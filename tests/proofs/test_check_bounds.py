@@ -207,3 +207,21 @@ def test_what_is_not_in_the_language_is_refused(text):
     assert ast.parse(text)
     with pytest.raises((ValueError, LookupError, TypeError)):
         check.Problem(asked, NONE, {})
+
+
+def test_weights_of_zero_add_no_rounding():
+    """A row with one weight and many zeros is off by one product, as a row without the zeros is."""
+    found = []
+    for width in (1, 30):
+        weights = [[3.0, *[0.0] * (width - 1)]]
+        tensors = {"w": ("float32", (1, width), weights[0])}
+        asked = {
+            "for": [["x", "real", "0", "1", width]],
+            "given": None,
+            "show": "f(x)[0] <= 3",
+            "semantics": "float32",
+            "stated": "",
+        }
+        operations = [["affine", [[0, "matrix", "w", False]], "0"]]
+        found.append(check.Problem(asked, NONE, {"f": (operations, tensors)}).layers[-1].errs)
+    assert found == [1, 1]
