@@ -34,7 +34,7 @@ import sys
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
-from math import isqrt, prod
+from math import ceil, isqrt, prod
 from operator import add, mul
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ class Network:
         root = isqrt(self.e << 2 * FINE)  # sqrt(e) 2^FINE, from below, off by less than one
         score = shifted(n, 4 * self.shift - 2 * FINE) // root
         need(abs(score) < 1 << FINE + 20, "a score that is too large")
+        if abs(score) < 1 << FINE - 59:  # just above one, or just below it
+            return (1 << 27, -27) if n > 0 else ((1 << 28) - 1, -28)
         k = score // LN2
         rest, term, total, i = score - k * LN2, 1 << FINE, 0, 0
         while term:
@@ -135,22 +137,28 @@ class Network:
     def rounding(self) -> tuple[int, int]:
         """What float32 may do: (margin in 2^-places on logit differences, 2^30 times the spread of exp(s)).
 
-        Any order of summation, FMA or not; no overflow; exp to 2 ulp. A product of n factors (1 + 2^-24 r)
-        is off by at most g(n) = n / (2^24 - n) (Higham 2002, 3.1), relative to sums of absolute values; these
-        are largest for X, the largest entries. Softmax's own denominator is common to all positions.
+        Any order of summation, FMA or not; no overflow; exp to 2 ulp. A term that is rounded n times is off
+        by at most g(n) = n / (2^24 - n) of its size (Higham 2002, 3.1). 2^-51 is added to every size, so that
+        2^-24 times a product is more than underflow loses (2^-126). X has the largest |E| + |P|. Attention
+        may not add up to one, hence 4 and not 2; its own denominator is common to all positions.
         """
-        w, unit = self.weights, 4 * self.shift
-        size = {c: [[abs(x) for x in row] for row in w[c]] for c in "EPQKVOU"}
-        X = [[a + b for a, b in zip(*(map(max, zip(*size[c], strict=True)) for c in "EP"), strict=True)]]
-        value = times(times(times(X, size["V"]), size["O"]), size["U"])[0]
-        direct = times(X, size["U"])[0]
-        M = max(a + (b << 2 * self.shift) for a, b in zip(value, direct, strict=True))
-        score = times(times(times(X, size["Q"]), turned(size["K"])), turned(X))[0][0]
-        n, n_score = 2 * self.d + self.e + self.K + 8, 2 * self.d + self.e + 12
-        margin = 1 - (-Fraction(4 * n * M, (1 << 24) - n) * Fraction(2) ** (self.places - unit)).__floor__()
-        off = Fraction(n_score * score, ((1 << 24) - n_score) << unit) / isqrt(self.e) + Fraction(1, 1 << 21)
+        one = max(self.shift, 51)
+
+        def size(table: Matrix, finer: int, unit: int) -> Matrix:
+            return [[(abs(x) << finer) + (1 << unit - 51) for x in row] for row in table]
+
+        w = {c: size(self.weights[c], one - self.shift, one) for c in "QKVOU"}
+        E, P = ([max(map(abs, column)) for column in zip(*self.weights[c], strict=True)] for c in "EP")
+        X = size([list(map(add, E, P))], one - self.shift, one)
+        moved = times(size(times(size(times(X, w["V"]), 0, 2 * one), w["O"]), 0, 3 * one), w["U"])[0]
+        M = max(a + (b << 2 * one) for a, b in zip(moved, times(X, w["U"])[0], strict=True))
+        q, k = (size(times(X, w[c]), 0, 2 * one) for c in "QK")
+        n, n_score = 2 * self.d + self.e + self.K + 24, 2 * self.d + self.e + 28
+        margin = Fraction(4 * n * M, (1 << 24) - n) * Fraction(2) ** (self.places - 4 * one)
+        off = Fraction(n_score * times(q, turned(k))[0][0], ((1 << 24) - n_score) << 4 * one) / isqrt(self.e)
+        off += Fraction(1, 1 << 21)
         need(off <= Fraction(1, 4) and margin < 1 << LOGIT, "float32 rounds too much to say anything")
-        return margin, -(-off * (1 + off) * (1 << 30)).__floor__()
+        return 1 + ceil(margin), ceil(off * (1 + off) * (1 << 30))
 
 
 def shifted(n: int, right: int) -> int:

@@ -117,17 +117,20 @@ def _exponentials(table: Exact, places: int, e: int) -> Exponentials:
 
 
 _CONTEXT = Context(prec=40)
+NEAR_ZERO, ONE = Decimal("1e-15"), (1 << MANTISSA_BITS - 1, 1 - MANTISSA_BITS)
 _LN2 = _CONTEXT.ln(Decimal(2))
 
 
 def _exponential(n: int, places: int, e: int) -> tuple[int, int]:
     """exp(n / (2^places sqrt(e))) as a mantissa of 28 bits, rounded down, and its exponent."""
     if n == 0:
-        return 1 << MANTISSA_BITS - 1, 1 - MANTISSA_BITS
+        return ONE
     with localcontext(_CONTEXT) as context:
         score = Decimal(n) / (1 << places) / _root(e)
         if abs(score) > 10**6:
             raise InputError(f"an attention score of {score:.3g}, expected at most a million")
+        if abs(score) < NEAR_ZERO:  # just above one, or just below it
+            return ONE if n > 0 else ((1 << MANTISSA_BITS) - 1, -MANTISSA_BITS)
         doublings = int((score / _LN2).to_integral_value("ROUND_FLOOR"))
         mantissa = context.exp(score - doublings * _LN2) * (1 << MANTISSA_BITS - 1)
         rounded = int(mantissa)

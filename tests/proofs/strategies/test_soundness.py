@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from assay.models import Network, Transformer
+from assay.proofs import InputError
 from assay.proofs.strategies import Subject, apply, named, strategies
 from assay.proofs.strategies.catalogue import combinations
 from assay.proofs.strategies.numerators import grid_of
@@ -138,3 +139,16 @@ def test_a_model_that_is_always_wrong_has_nothing_certified(random_model, k):
     for strategy in strategies().values():
         if "real" in strategy.semantics:
             assert apply(strategy, wrong).certified == 0, strategy.name
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 0.3, 0.8])
+def test_float32_bounds_hold_where_products_underflow(random_model, size):
+    single = Subject(random_model(3, 6, 0, size=size).network, "float32")
+    listed = apply(named("brute-force"), single).certified
+    assert apply(named("joint-apart-exact-outputs"), single).certified <= listed
+
+
+def test_nothing_is_said_where_float32_underflows_altogether(random_model):
+    single = Subject(random_model(3, 6, 0, size=1e-42).network, "float32")
+    with pytest.raises(InputError, match="semantics real has no such limit"):
+        apply(named("joint-apart-exact"), single)
