@@ -67,7 +67,8 @@ def read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its unpickler met in a file that is not whole
         raise UnreadableFile(
-            path, f"not a whole torch file of tensors alone, and code is never run ({_first_line(error)})"
+            path,
+            f"not a whole torch file of tensors alone, and pickled code is never run ({_first_line(error)})",
         ) from error
 
 

@@ -333,7 +333,7 @@ class Harm:
 
 def test_no_file_runs_code(tmp_path):
     torch.save({"pre_bias": Harm()}, tmp_path / "a.pt")
-    with pytest.raises(UnreadableFile, match="code is never run"):
+    with pytest.raises(UnreadableFile, match="pickled code is never run"):
         load_any(tmp_path / "a.pt")
     np.savez(tmp_path / "params.npz", w_enc=np.array([Harm()], dtype=object))
     with pytest.raises(UnreadableFile, match="plain numbers"):
@@ -347,7 +347,7 @@ def test_no_file_runs_code(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.pt", b"", "code is never run"),
+        ("a.pt", b"", "pickled code is never run"),
         ("a.npz", b"PK", "not a whole NumPy file"),
         ("a.safetensors", b"123", "not a whole safetensors file"),
         ("a.bin", b"", r"a \.bin file, expected \.pt"),
