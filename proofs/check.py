@@ -441,7 +441,8 @@ class Box:
             for j, w in self.problem.made[unit].items():
                 source, multiple, _, least, most = self.lines[j] if j in twins else (j, 1 << FINE, 0, 0, 0)
                 total[source] += w * factor * multiple
-                ends.append((w * factor * least << FINE, w * factor * most << FINE))
+                if least < most:
+                    ends.append((w * factor * least << FINE, w * factor * most << FINE))
         if v not in self.gaps:
             ends += [(t * self.low[j], t * self.high[j]) for j, t in total.items() if t]
             slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)

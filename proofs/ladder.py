@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -249,7 +250,7 @@ def _judged(task: Task) -> _Found:
     elif obligation is None:
         found.verdict, found.stage = _finite(task)
     else:
-        before = task.deadline.left
+        before, cpu = task.deadline.left, sum(os.times()[:4])
         explained = _with_lemmas(task) if task.claim.lemmas else None
         if explained is None:
             found.verdict, found.stage = _ladder(task, obligation)
@@ -258,7 +259,8 @@ def _judged(task: Task) -> _Found:
             found.verdict, found.stage = explained, plans.LEMMAS
         else:
             found.explained, spent = explained, before - task.deadline.left
-            task.note(f"with lemmas: proved and checked in {spent:.2f} s")
+            cpu = sum(os.times()[:4]) - cpu
+            task.note(f"with lemmas: proved and checked in {spent:.2f} s, {cpu:.2f} s of them computing")
             found.verdict, found.stage = _without_lemmas(task, obligation, spent)
     uncertain = isinstance(found.verdict, Unknown) or bool(found.verdict.trusted)
     if uncertain and found.explained is not None:
