@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "check",
     "bound",
+    "trial",
     "anomalies",
     "zoo",
     "schema",
