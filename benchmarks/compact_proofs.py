@@ -104,7 +104,7 @@ def rows(trained: Trained) -> Iterator[dict[str, object]]:
         for name, budget in BUDGETS.items():
             if (found := best(tried, budget)) is not None:
                 yield row(name, "real", found)
-        yield {**about, "strategy": "Q", "semantics": "real", "certified": quality(tried, subject.shape)}
+        yield {**about, "strategy": "Q", "semantics": "real", "certified": quality(bounds, subject.shape)}
     yield from (row(bound.strategy.name, "real", bound) for bound in bounds)
     single = apply(named("joint-apart-exact"), Subject(trained.network, "float32"))
     yield row(single.strategy.name, "float32", single)

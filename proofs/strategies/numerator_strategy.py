@@ -146,14 +146,18 @@ def _exact(free: Rows, last: int, needs_m: bool, meter: Meter) -> int:
 def _threshold(free: Rows, last: int, needs_m: bool, meter: Meter) -> int:
     """The same, of those with c copies of m and all other tokens below a threshold that depends on c."""
     n, m = free.shape[0], free.shape[1] - 1
-    own, others = int(free[:, -1].max()), free[:, :-1]
+    own, most, others = int(free[:, -1].max()), int(free.max()), free[:, :-1]
     together = free.strides[0] == 0
     found = int(n * own + last < 0)
     for c in range(1 if needs_m else 0, n):
         level = (-c * own - last - 1) // (n - c)
+        meter.each("counting", 8)
+        if level >= most:  # known from the largest sums: no token has to be looked at
+            found += comb(n, c) * m ** (n - c)
+            continue
         low = (others <= level).sum(1).tolist()
         meter.each("counting", (1 if together else n) * m, times=2)
-        meter.each("counting", 8 if together else 2 * n * n)
+        meter.each("counting", 0 if together else 2 * n * n)
         found += comb(n, c) * low[0] ** (n - c) if together else _chosen(low, n - c)
     return found
 
