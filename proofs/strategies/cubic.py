@@ -1,5 +1,8 @@
 """The cubic proof of Gross et al. 2024 (section 4.2): sequences of three different tokens stand for all.
 
+The published proof takes the worst output of each table; this one looks at every output, and is longer and
+tighter.
+
 Given q and m, a sequence holds c copies of m, and other tokens below m. With numerators additive over
 positions (`.numerators`) and exp(s(q, p, t)) = exp(A[q, t]) exp(B[q, p]), the sum for output j is linear in
 the share X of the copies in T = sum_p exp(B[q, p]), so it is enough to look at the least and the largest X.
