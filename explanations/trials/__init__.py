@@ -7,6 +7,7 @@ recovery of a known truth. Each has a control that must come out as stated; see 
 from .capacity import CapacityBound, bit_shares, capacities, exact_bound, optimal_capacities
 from .claims import Claim, Subjects
 from .divergence import Sufficiency, divergences, sufficiency
+from .parts import PartTrial, try_parts
 from .recovery import Areas, EdgesFound, RouterGeometry, areas, cka, edges_found, router_geometry, rsa, shrunk
 from .rewrites import Projected, project_out, rewrite
 from .scrubbing import Removal, Supersets, Witness, masks, necessity_in_bits, scrub, witnesses
@@ -18,6 +19,7 @@ __all__ = [
     "CapacityBound",
     "Claim",
     "EdgesFound",
+    "PartTrial",
     "Projected",
     "Removal",
     "Response",
@@ -48,6 +50,7 @@ __all__ = [
     "scrub",
     "shrunk",
     "sufficiency",
+    "try_parts",
     "untrained_twin",
     "witnesses",
 ]

@@ -13,8 +13,8 @@ from assay.models import Network
 from torch import Tensor
 from torch.nn import functional as F
 
-FAITHFUL = 0.05
-"""Bits of KL per datum (regression: share of the outputs' variance) up to which a trial is passed."""
+FAITHFUL = {"categorical": 0.05, "regression": 0.1}
+"""Divergence of a datum up to which a trial is passed: bits of KL, and the share of the outputs' variance."""
 
 
 def divergences(network: Network, outputs: Tensor, other: Tensor) -> Tensor:
@@ -38,6 +38,7 @@ class Sufficiency:
 
     each: Tensor
     unit: str
+    tolerance: float
     loss_recovered: float | None = None
     compute_recovered: float | None = None
 
@@ -62,7 +63,7 @@ class Sufficiency:
     @property
     def sufficient(self) -> bool:
         """Whether the mean divergence is small; the loss has no say in it."""
-        return self.mean <= FAITHFUL
+        return self.mean <= self.tolerance
 
     @property
     def fools_the_loss(self) -> bool:
@@ -93,12 +94,13 @@ def sufficiency(
     """
     each = divergences(network, outputs, scrubbed).detach()
     unit = "bits" if network.output == "categorical" else "of variance"
+    faithful = FAITHFUL[network.output]
     if labels is None or network.output != "categorical":
-        return Sufficiency(each, unit)
+        return Sufficiency(each, unit, faithful)
     model, told, floor = (_loss(o, labels) for o in (outputs, scrubbed, random))
     recovered = (floor - told) / (floor - model) if floor > model else math.nan
     compute = None if curve is None else curve.recovered(model, told)
-    return Sufficiency(each, unit, recovered, compute)
+    return Sufficiency(each, unit, faithful, recovered, compute)
 
 
 def _loss(outputs: Tensor, labels: Tensor) -> float:

@@ -44,11 +44,12 @@ class Witness:
     unit: int
     datum: int
     divergence: float
+    tolerance: float
 
     @property
     def needed(self) -> bool:
         """Whether it does."""
-        return self.divergence > FAITHFUL
+        return self.divergence > self.tolerance
 
 
 def witnesses(network: Network, inputs: Tensor, claim: Claim, seed: int = 0) -> list[Witness]:
@@ -62,7 +63,7 @@ def witnesses(network: Network, inputs: Tensor, claim: Claim, seed: int = 0) -> 
             with torch.no_grad():
                 moved = divergences(network, subjects.outputs, subjects.mixed({site: kept}))
             datum = int(moved.argmax())
-            found.append(Witness(site, unit, datum, float(moved[datum])))
+            found.append(Witness(site, unit, datum, float(moved[datum]), FAITHFUL[network.output]))
     return found
 
 
@@ -74,11 +75,12 @@ class Supersets:
     random_mean: float
     random_worst: float
     adversary: float
+    tolerance: float
 
     @property
     def holds(self) -> bool:
         """Whether no superset that was tried moves the outputs."""
-        return max(self.none, self.random_worst, self.adversary) <= FAITHFUL
+        return max(self.none, self.random_worst, self.adversary) <= self.tolerance
 
 
 def masks(
@@ -99,9 +101,8 @@ def masks(
     ]
     worst = torch.stack([_ascend(subjects, claim, start, steps) for start in starts]).amax(0)
     means = [float(d.mean()) for d in drawn]
-    return Supersets(
-        float(none.mean()), sum(means) / draws, max(means), max(float(worst.mean()), float(none.mean()))
-    )
+    worst_case = max(float(worst.mean()), float(none.mean()))
+    return Supersets(float(none.mean()), sum(means) / draws, max(means), worst_case, FAITHFUL[network.output])
 
 
 def _random(subjects: Subjects, claim: Claim, generator: torch.Generator) -> dict[str, Tensor]:

@@ -30,10 +30,17 @@ from assay.explanations.trials import (
     scrub,
     shrunk,
     sufficiency,
+    try_parts,
     untrained_twin,
     witnesses,
 )
-from assay.explanations.truth.traps import SwappedAnswers
+from assay.explanations.truth.traps import (
+    SwappedAnswers,
+    arbitrary_parts,
+    cancelling_pair,
+    everything_relevant,
+    merged_mechanisms,
+)
 from assay.mdl import GridTarget, MechanismProblem
 from assay.mdl.compute import ComputeCurve
 from assay.models import Network, perceptron, zoo
@@ -264,3 +271,22 @@ def test_nonsense_is_refused(digits, data):
     with pytest.raises(ExplanationError, match="two or more"):
         scrub(digits, data.inputs[:1], Claim({"layers.1": on(1)}))
     assert WholeNetwork(digits).kind == "network"
+
+
+def test_traps_of_parts_are_caught_and_the_truth_is_not():
+    network, x = zoo.load("tms-40-10"), zoo.data("tms-40-10", 48, 1).inputs
+    honest = planted_components(network)
+    found = {
+        name: try_parts(parts, x)
+        for name, parts in (
+            ("honest", honest),
+            ("everything", everything_relevant(honest)),
+            ("arbitrary", arbitrary_parts(honest)),
+            ("pair", cancelling_pair(honest)),
+            ("merged", merged_mechanisms(network)),
+        )
+    }
+    assert found["honest"].caught() == []
+    assert all(found[name].caught() for name in ("everything", "arbitrary", "pair", "merged"))
+    assert found["pair"].cancelling == 1
+    assert found["everything"].needless > 0.9 > found["honest"].needless
