@@ -128,6 +128,8 @@ def rows_of(how: list[Any], tensors: Any, units: Any) -> Any:
     match how:
         case ["times", factor]:
             yield from enumerate([(unit, number(factor))] for unit in units)
+        case ["pick", [*places]]:  # the place of each component, -1 for none
+            yield from enumerate([(units[k], 1)] if k >= 0 else [] for k in places)
         case ["matrix", name, transposed]:
             (rows, columns), w = tensors[name][1:]
             for i in range(columns if transposed else rows):
@@ -308,8 +310,6 @@ class Problem:
                 return self.add(kind, [(kind, [u]) for u in values[s]])
             case ["product", s, t]:
                 return self.add("product", [("product", uv) for uv in zip(values[s], values[t], strict=True)])
-            case ["select", [*pieces]]:  # each of a value, a start, a stop and a step
-                return [values[s][i] for s, *span in pieces for i in range(*span)]
             case ["table", s, name]:  # the row of a matrix for each token
                 (_, n), w = tensors[name][1:]
                 whole = {u for u, (_, _, listed) in enumerate(self.ranges) if listed}

@@ -38,3 +38,7 @@ class InputError(ValueError):
     def __init__(self, faults: Iterable[Fault] | str) -> None:
         self.faults: tuple[Fault, ...] = (Fault(faults),) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(map(str, self.faults)))
+
+
+class RefusalError(Exception):
+    """One operation that has no exact form; those of a network are collected."""

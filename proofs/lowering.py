@@ -11,6 +11,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
 where map… is one of
 
     "times", "1/2"                            every component by a number
+    "pick", [place…]                          the component at each place, 0 for -1
     "matrix", weight, transposed              W v, or Wᵀ v
     "conv2d", weight, [c, h, w], [stride…], [padding…], [dilation…], groups
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -30,7 +31,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from .faults import Fault, InputError
+from .calls import FUNCTIONS, TRANSPOSES, sum_of
+from .faults import Fault, InputError, RefusalError
+from .rearranging import MOVES, MoveError, Places, moved, picks
 
 Operation = list[Any]
 
@@ -72,6 +75,8 @@ class Graph:
             source, how, *rest = first[0]
             if how == "matrix":
                 sizes.append(self.tensors[rest[0]].shape[1 if rest[1] else 0])
+            elif how == "pick":
+                sizes.append(len(rest[0]))
             elif how == "conv2d":
                 shape = self.tensors[rest[0]].shape
                 sizes.append(shape[0] * int(np.prod(window_places(shape[2:], *rest[1:5]))))
@@ -111,7 +116,7 @@ def lower(module: nn.Module, in_shape: tuple[int, ...]) -> Graph:
     except Exception as error:  # tracing runs the module's own code: anything may come
         raise UnsupportedError(f"the network's control flow cannot be traced: {error}") from error
     _record_shapes(traced, in_shape)
-    builder = _Builder(traced)
+    builder = Builder(traced)
     for node in traced.graph.nodes:
         builder.visit(node)
     if builder.faults:
@@ -133,19 +138,11 @@ def _record_shapes(traced: fx.GraphModule, in_shape: tuple[int, ...]) -> None:
         raise UnsupportedError(f"the network does not run on inputs of shape {in_shape}: {error}") from error
 
 
-def _sum_of(sources: list[int], factors: list[str], const: str = "0") -> Operation:
-    return ["affine", [[s, "times", f] for s, f in zip(sources, factors, strict=True)], const]
-
-
 def _constant(name: str | None) -> str:
     return "0" if name is None else f"@{name}"
 
 
-class _RefusalError(Exception):
-    pass
-
-
-class _Builder:
+class Builder:
     """Visits the nodes of a traced graph in order."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
@@ -157,6 +154,9 @@ class _Builder:
         self.constants: dict[fx.Node, tuple[str, bool]] = {}
         self.single = True
         self.sites: dict[str, int] = {}
+        self.several: dict[Any, list[int]] = {}  # values of what gives several
+        self.last: dict[Any, list[int]] = {}  # last states of RNNs, layer by layer
+        self.states: dict[Any, list[int]] = {}  # where the network has asked for them
         self.double = any(p.dtype == torch.float64 for p in traced.parameters())
 
     def scalar(self, value: Any) -> str:
@@ -164,6 +164,7 @@ class _Builder:
         return str(Fraction(float(value) if self.double else np.float32(value).item()))
 
     def visit(self, node: fx.Node) -> None:
+        """Write one node down; refusals are collected."""
         if node.op == "placeholder":
             self.placeholder(node)
         elif node.op == "get_attr":
@@ -173,23 +174,88 @@ class _Builder:
         else:
             try:
                 self.step(node)
-            except _RefusalError as refusal:
+            except RefusalError as refusal:
                 self.values[node] = 0
                 self.faults.append(Fault(str(refusal), where=node.name))
 
+    def move(self, node: fx.Node) -> None:
+        """Components of values in another order; of several results each is a value."""
+        if self.taken(node, *(*node.args, None, None)[:2]):
+            return
+        sources = list(dict.fromkeys(node.all_input_nodes))
+        shapes = {each: self.shape(each) for each in sources if each in self.values}
+        try:
+            found = moved(node, shapes)
+        except MoveError as error:
+            raise RefusalError(f"{getattr(node.target, '__name__', node.target)}: {error}") from error
+        values = [(self.values[each], int(np.prod(shape, dtype=np.int64))) for each, shape in shapes.items()]
+        self.several[node] = [self.pick(values, places) for places in found]
+        if len(found) == 1:
+            self.values[node] = self.several.pop(node)[0]
+
+    def taken(self, node: fx.Node, base: Any, index: Any) -> bool:
+        """Whether a node takes one of several values that are known apart."""
+        if node.target is not operator.getitem or not isinstance(base, fx.Node) or type(index) is not int:
+            return False
+        if base in self.last and index == 1:  # [layers, batch, hidden]: only its layers can be had
+            self.states[node] = self.last[base]
+            return True
+        found = self.states.get(base) or self.several.get(base)
+        if found:
+            self.values[node] = found[index]
+        return bool(found)
+
+    def pick(self, values: list[tuple[int, int]], places: Places) -> int:
+        """The value whose components lie at places of (value, size) laid end to end."""
+        picked = picks(places, [size for _, size in values])
+        return self.append(
+            ["affine", [[s, "pick", each] for (s, _), each in zip(values, picked, strict=True)], "0"]
+        )
+
+    def recurrent(self, node: fx.Node, source: int, module: nn.RNN, path: str) -> None:
+        """A network of ReLUs in time, step by step; its outputs at all steps, and its last states."""
+        if module.nonlinearity != "relu" or module.bidirectional or not module.batch_first:
+            raise RefusalError("of nn.RNN, relu in one direction with batch_first has an exact form here")
+        if len(node.args) + len(node.kwargs) > 1:
+            raise RefusalError("an RNN that does not start at 0")
+        length, width = self.shape(node.args[0])
+        size, last = module.hidden_size, list[int]()
+        for layer in range(module.num_layers):
+            states = list[int]()
+            for t in range(length):
+                x = self.pick([(source, length * width)], np.arange(width) + t * width)
+                states.append(self.state(f"{path}.", f"_l{layer}", module.bias, x, states[-1:]))
+            picked = np.arange(length * size)
+            source, width = self.pick([(state, size) for state in states], picked), size
+            last.append(states[-1])
+        self.several[node], self.last[node] = [source], last
+
+    def state(self, path: str, layer: str, biased: bool, x: int, before: list[int]) -> int:
+        """relu(W_ih x + b_ih + W_hh h + b_hh)."""
+        names = [f"{path}{kind}{layer}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        for name in names if biased else names[:2]:
+            self.tensor(name)
+        b_ih, b_hh = (f"@{name}" if biased else "0" for name in names[2:])
+        told = self.append(["affine", [[x, "matrix", names[0], False]], b_ih])
+        kept = [[h, "matrix", names[1], False] for h in before]
+        return self.append(["relu", self.append(["affine", [[told, "times", "1"], *kept], b_hh])])
+
     def placeholder(self, node: fx.Node) -> None:
+        """The input is value 0."""
         if self.values:
             self.faults.append(Fault("a second input; networks of one input are supported", where=node.name))
         self.values[node] = 0
 
     def output(self, node: fx.Node) -> None:
+        """The last value is the output."""
         (result,) = node.args
         if not isinstance(result, fx.Node) or result not in self.values:
             self.faults.append(Fault("the output is not one tensor computed from the input", where="output"))
         elif self.values[result] != len(self.operations):
-            self.emit(node, _sum_of([self.values[result]], ["1"]))
+            self.emit(node, sum_of([self.values[result]], ["1"]))
 
     def emit(self, node: fx.Node, operation: Operation) -> None:
+        """Append the operation that makes the value of a node."""
         self.operations.append(operation)
         self.values[node] = len(self.operations)
 
@@ -199,47 +265,56 @@ class _Builder:
         for part in name.split("."):
             found = getattr(found, part)
         if not isinstance(found, Tensor) or found.dtype not in _EXACT_DTYPES:
-            raise _RefusalError(f"{name} is no floating-point tensor")
+            raise RefusalError(f"{name} is no floating-point tensor")
         if name not in self.tensors:
             self.single &= found.dtype == torch.float32
             self.tensors[name] = found.detach().to("cpu", torch.float64).numpy()
             if not np.isfinite(self.tensors[name]).all():
-                raise _RefusalError(f"{name} holds values that are not finite")
+                raise RefusalError(f"{name} holds values that are not finite")
         return found
 
     def source(self, node: Any) -> int:
+        """The value of a node."""
         if not isinstance(node, fx.Node) or node not in self.values:
-            raise _RefusalError(f"{node} is not computed from the input")
+            raise RefusalError(f"{node} is not computed from the input")
         return self.values[node]
 
     def step(self, node: fx.Node) -> None:
+        """A module, a function or a method."""
         if node.op == "call_module":
             module = self.traced.get_submodule(str(node.target))
             self.module(node, module, str(node.target))
-            self.sites[str(node.target)] = self.values[node]
-        elif node.target in _TRANSPOSES or (node.target is getattr and node.args[1] in ("T", "mT")):
+            if node in self.values:
+                self.sites[str(node.target)] = self.values[node]
+        elif node.target in TRANSPOSES or (node.target is getattr and node.args[1] in ("T", "mT")):
             self.transpose(node)
         elif node.target in _IDENTITY_CALLS:
             self.values[node] = self.source(node.args[0])
-        elif (handler := _FUNCTIONS.get(node.target)) is not None:
+        elif node.target in MOVES:
+            self.move(node)
+        elif (handler := FUNCTIONS.get(node.target)) is not None:
             handler(self, node)
         else:
-            raise _RefusalError(f"{getattr(node.target, '__name__', node.target)} has no exact form here")
+            raise RefusalError(f"{getattr(node.target, '__name__', node.target)} has no exact form here")
 
     def transpose(self, node: fx.Node) -> None:
+        """A transposed weight; activations are moved."""
         base = node.args[0]
         if not isinstance(base, fx.Node) or base not in self.constants:
-            raise _RefusalError("transposing activations is not supported")
+            raise RefusalError("transposing activations is not supported")
         name, flipped = self.constants[base]
         self.constants[node] = (name, not flipped)
 
     def module(self, node: fx.Node, module: nn.Module, path: str) -> None:
+        """One of the modules with an exact form."""
         source = self.source(node.args[0])
         if isinstance(module, _IDENTITIES):
             self.values[node] = source
         elif isinstance(module, nn.Linear):
             bias = None if module.bias is None else f"{path}.bias"
             self.linear(node, source, f"{path}.weight", bias)
+        elif isinstance(module, nn.RNN):
+            self.recurrent(node, source, module, path)
         elif isinstance(module, nn.Conv2d):
             self.convolution(node, source, module, path)
         elif isinstance(module, nn.ReLU):
@@ -249,27 +324,29 @@ class _Builder:
         elif isinstance(module, nn.ReLU6 | nn.Hardtanh):
             self.clip(node, source, self.scalar(module.min_val), self.scalar(module.max_val))
         else:
-            raise _RefusalError(f"{type(module).__name__} has no exact form here")
+            raise RefusalError(f"{type(module).__name__} has no exact form here")
 
     def append(self, operation: Operation) -> int:
+        """Append an operation, and give the number of its value."""
         self.operations.append(operation)
         return len(self.operations)
 
     def ramps(self, node: fx.Node, source: int, factor: str) -> None:
         """relu(v) + factor · relu(-v): the absolute value, and leaky ReLUs."""
         above = self.append(["relu", source])
-        below = self.append(["relu", self.append(_sum_of([source], ["-1"]))])
-        self.emit(node, _sum_of([above, below], ["1", factor]))
+        below = self.append(["relu", self.append(sum_of([source], ["-1"]))])
+        self.emit(node, sum_of([above, below], ["1", factor]))
 
     def clip(self, node: fx.Node, source: int, low: str, high: str) -> None:
         """low + relu(v - low) - relu(v - high)."""
         above, beyond = (
-            self.append(["relu", self.append(_sum_of([source], ["1"], str(-Fraction(bound))))])
+            self.append(["relu", self.append(sum_of([source], ["1"], str(-Fraction(bound))))])
             for bound in (low, high)
         )
-        self.emit(node, _sum_of([above, beyond], ["1", "-1"], low))
+        self.emit(node, sum_of([above, beyond], ["1", "-1"], low))
 
     def linear(self, node: fx.Node, source: int, weight: str, bias: str | None) -> None:
+        """W v + b."""
         self.flat(node)
         self.tensor(weight)
         if bias is not None:
@@ -277,8 +354,9 @@ class _Builder:
         self.emit(node, ["affine", [[source, "matrix", weight, False]], _constant(bias)])
 
     def convolution(self, node: fx.Node, source: int, module: nn.Conv2d, path: str) -> None:
+        """A convolution with zeros around the image."""
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            raise _RefusalError(
+            raise RefusalError(
                 f"padding {module.padding_mode!r}, {module.padding!r}: only numbers of zeros are supported"
             )
         shape = [int(n) for n in self.shape(node.args[0])]
@@ -295,116 +373,8 @@ class _Builder:
         return tuple(node.meta["tensor_meta"].shape[1:])
 
     def flat(self, node: fx.Node) -> None:
+        """Refuse data that are no vectors."""
         if len(self.shape(node.args[0])) != 1:
-            raise _RefusalError(
+            raise RefusalError(
                 f"a linear map along the last axis of data of shape {self.shape(node.args[0])}"
             )
-
-
-def _linear_call(b: _Builder, node: fx.Node) -> None:
-    inputs: list[Any] = [*node.args, *node.kwargs.values(), None]
-    x, weight, bias = inputs[:3]
-    if weight not in b.constants or (bias is not None and bias not in b.constants):
-        raise _RefusalError("linear() whose weights are computed")
-    name, flipped = b.constants[weight]
-    if flipped:
-        raise _RefusalError("linear() with a transposed weight")
-    b.linear(node, b.source(x), name, None if bias is None else b.constants[bias][0])
-
-
-def _matmul(b: _Builder, node: fx.Node) -> None:
-    x, weight = node.args
-    if not isinstance(weight, fx.Node) or weight not in b.constants:
-        raise _RefusalError("a product of two activations is not affine")
-    name, flipped = b.constants[weight]
-    b.flat(node)
-    b.tensor(name)
-    b.emit(node, ["affine", [[b.source(x), "matrix", name, not flipped]], "0"])
-
-
-def _sum(sign: int) -> Callable[[_Builder, fx.Node], None]:
-    def add(b: _Builder, node: fx.Node) -> None:
-        x, y = node.args
-        if x in b.constants and sign > 0:
-            x, y = y, x
-        if isinstance(y, int | float):
-            b.emit(node, _sum_of([b.source(x)], ["1"], b.scalar(sign * y)))
-        elif y in b.constants and sign > 0:
-            name = b.constants[y][0]  # type: ignore[index]
-            if b.tensor(name).shape != b.shape(x):
-                raise _RefusalError(f"adding {name} stretches it over other axes")
-            b.emit(node, _sum_of([b.source(x)], ["1"], f"@{name}"))
-        elif isinstance(x, fx.Node) and isinstance(y, fx.Node) and b.shape(x) == b.shape(y):
-            b.emit(node, _sum_of([b.source(x), b.source(y)], ["1", str(sign)]))
-        else:
-            raise _RefusalError("a sum of unequal shapes")
-
-    return add
-
-
-def _product(b: _Builder, node: fx.Node) -> None:
-    x, factor = node.args
-    if isinstance(x, int | float):
-        x, factor = factor, x
-    if not isinstance(factor, int | float):
-        raise _RefusalError("a product of two activations is not affine")
-    b.emit(node, _sum_of([b.source(x)], [b.scalar(factor)]))
-
-
-def _negation(b: _Builder, node: fx.Node) -> None:
-    b.emit(node, _sum_of([b.source(node.args[0])], ["-1"]))
-
-
-def _relu(b: _Builder, node: fx.Node) -> None:
-    b.emit(node, ["relu", b.source(node.args[0])])
-
-
-def _absolute(b: _Builder, node: fx.Node) -> None:
-    b.ramps(node, b.source(node.args[0]), "1")
-
-
-def _clip(b: _Builder, node: fx.Node) -> None:
-    bounds = {
-        "min": None,
-        "max": None,
-        **dict(zip(("min", "max"), node.args[1:], strict=False)),
-        **node.kwargs,
-    }
-    if not all(isinstance(bound, int | float) for bound in bounds.values()):
-        raise _RefusalError("clip needs two numbers")
-    low, high = (b.scalar(bounds[key]) for key in ("min", "max"))
-    b.clip(node, b.source(node.args[0]), low, high)
-
-
-def _leaky(b: _Builder, node: fx.Node) -> None:
-    slope: Any = (*node.args[1:], node.kwargs.get("negative_slope", 0.01))[0]
-    b.ramps(node, b.source(node.args[0]), b.scalar(-slope))
-
-
-_TRANSPOSES = frozenset({"t", torch.t})
-_FUNCTIONS: dict[Any, Callable[[_Builder, fx.Node], None]] = {
-    functional.linear: _linear_call,
-    torch.matmul: _matmul,
-    operator.matmul: _matmul,
-    "matmul": _matmul,
-    "mm": _matmul,
-    operator.add: _sum(1),
-    torch.add: _sum(1),
-    operator.sub: _sum(-1),
-    torch.sub: _sum(-1),
-    operator.mul: _product,
-    torch.mul: _product,
-    operator.neg: _negation,
-    torch.neg: _negation,
-    functional.relu: _relu,
-    torch.relu: _relu,
-    "relu": _relu,
-    torch.abs: _absolute,
-    operator.abs: _absolute,
-    "abs": _absolute,
-    torch.clamp: _clip,
-    "clamp": _clip,
-    torch.clip: _clip,
-    functional.hardtanh: _clip,
-    functional.leaky_relu: _leaky,
-}

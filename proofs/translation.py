@@ -116,8 +116,11 @@ def roundings(matrices: list[Matrix], offset: Matrix) -> int:
 
 
 def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
-    """Matrix [out, in] of a "times", "matrix" or "conv2d" of `size` numbers."""
+    """Matrix [out, in] of a "times", "pick", "matrix" or "conv2d" of `size` numbers."""
     kind, *rest = how
+    if kind == "pick":
+        chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[rest[0]]
+        return chosen
     if kind == "times":
         scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
         return scaled

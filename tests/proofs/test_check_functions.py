@@ -31,7 +31,7 @@ CHAIN = [
     ["affine", [[0, "times", "1"]], "-1"],  # x - 1
     ["product", 1, 0],  # x (x - 1)
     ["exp", 2],
-    ["select", [[0, 1, -1, -1], [3, 0, 1, 1]]],  # x1, x0, and one of the above
+    ["affine", [[0, "pick", [1, 0, -1]], [3, "pick", [-1, -1, 0]]], "0"],  # x1, x0, and one of the above
     ["reciprocal", 4],
     ["sqrt", 5],
     ["product", 6, 6],
@@ -134,7 +134,7 @@ def attention(tokens, embedding, scores, answers):
 
 ATTENTION = [
     ["table", 0, "embedding"],  # three tokens of two numbers each
-    ["select", [[1, 4, 6, 1]] * 3],  # the last one three times
+    ["affine", [[1, "pick", [4, 5] * 3]], "0"],  # the last one three times
     ["product", 1, 2],
     ["affine", [[3, "matrix", "pairs", False]], "0"],  # the three scores
     ["exp", 4],

@@ -186,24 +186,3 @@ def test_alternatives_that_only_exact_arithmetic_closes_are_all_closed():
     network = {"f": mlp(3, 1, 4, 3, 1)}
     claim = asked(scalars("x"), "(f(x)[0] == max(f(x)[0], f(x)[0])) and (f(x)[0] <= max(f(x)[0], x))")
     assert proved(claim, {}, [["case", 0], 0, 0, 0], network) == 3
-
-
-def test_many_relus_of_one_unit_fit_beside_twins():
-    """A unit that is read many times by ReLUs of one layer: coefficients add up."""
-    tensors = {"w": ("float32", (2, 1), [1.0, 1.0]), "v": ("float32", (1, 42), [1.0] * 42)}
-    operations = [
-        ["affine", [[0, "matrix", "w", False]], "0"],
-        ["select", [[1, 0, 2, 1], *[[1, 1, 2, 1]] * 40]],
-        ["relu", 2],
-        ["affine", [[3, "matrix", "v", False]], "0"],
-    ]
-    problem = check.Problem(
-        asked(scalars("x", "real", "-1", "1"), "f(x)[0] <= 1"), NONE, {"f": (operations, tensors)}
-    )
-    (first, *_) = relus(problem)
-    claim = asked(scalars("x", "real", "-1", "1"), "f(x)[0] + g(x)[0] <= {}")
-    networks = {"f": (operations, tensors), "g": (operations, tensors)}
-    later = relus(check.Problem({**claim, "show": "f(x)[0] <= g(x)[0]"}, NONE, networks))[1]
-    twins = {"twins": [[later[0], first[0], "1"]]}
-    for most, told in (("84", 1), ("83", "leaves not closed: [0]")):
-        assert proved({**claim, "show": claim["show"].format(most)}, twins, [0], networks) == told
