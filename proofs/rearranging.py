@@ -38,7 +38,7 @@ def moved(node: fx.Node, shapes: dict[fx.Node, tuple[int, ...]]) -> list[Places]
         firsts[source] = total
         total += int(np.prod(shape, dtype=np.int64))
     if not total:
-        raise MoveError("its input is empty")
+        raise MoveError("it reads what is not computed from the input, or nothing")
 
     def numbers(source: fx.Node) -> Tensor:
         if source not in shapes:
