@@ -29,12 +29,13 @@ from assay.explanations.anomalies import (
     minimal,
     train_repeated,
     usual_delta,
+    usual_output_delta,
 )
 from assay.explanations.anomalies.repeated import features, noisy, ordinary, unusual
 from assay.explanations.pca import pca
 from assay.explanations.sae import SAE, SAESite
 
-TRUSTED, NEGATIVES, DELTA, PAIR = 1000, 1000, 0.02, 2
+TRUSTED, NEGATIVES, PAIR = 1000, 1000, 2
 KINDS = ("fresh draws", "with noise", "unusual combinations")
 THEIRS = {
     "Mahalanobis": "1.000 / .991 / .417",
@@ -49,13 +50,40 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--weights", action="store_true", help="also the loss of x* against eps")
+    parser.add_argument("--sweep-only", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.sweep_only:
+        sweep(given.seeds, given.steps)
+        return
     if given.weights:
         thresholds(given.seeds, given.steps)
     for m in (2, 8):
         table(m, 0.02, given.seeds, given.steps)
     table(2, 0.0, given.seeds, given.steps)
+    sweep(given.seeds, given.steps)
+
+
+def sweep(seeds: int, steps: int, first: int = 100) -> None:
+    """How the minimal explanation's figure hangs on the grid's step and on the negatives, on other seeds."""
+    print("\nx* against unusual combinations of 2, 3, 4 features, by delta; seeds not used above")
+    for m in (2, 8):
+        found: dict[str, list[list[float]]] = defaultdict(list)
+        for seed in range(first, first + seeds):
+            toy, g = train_repeated(_task(m, 0.02, steps), seed), torch.Generator().manual_seed(seed)
+            trusted, star = seen(toy, ordinary(toy.task, TRUSTED, g)), seen(toy, toy.star[None])
+            others = [seen(toy, unusual(toy, 500, count, g)) for count in (2, 3, 4)]
+            judged: dict[str, Detector] = {"Mahalanobis": mahalanobis(trusted)}
+            judged["usual delta"] = minimal(features(toy), trusted, usual_output_delta(trusted), 2 * m)
+            for delta in (0.003, 0.01, 0.02, 0.03, 0.05, 0.1):
+                judged[f"delta {delta}"] = minimal(features(toy), trusted, delta, 2 * m)
+            for name, detector in judged.items():
+                score = detector.score(star)
+                found[name].append([auroc(detector.score(x), score) for x in others])
+        for name, rows in found.items():
+            cells = (mean_interval([row[i] for row in rows]) for i in range(3))
+            told = "  ".join(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in cells)
+            print(f"  m = {m}  {name:12} {told}", flush=True)
 
 
 def thresholds(seeds: int, steps: int) -> None:
@@ -84,8 +112,8 @@ def detectors(toy: Memorised, trusted: Observations) -> list[Detector]:
     bases = [NeuronBasis(m), pca(trusted.rows()), SAESite(code, "feature code")]
     fitted = [SiteBits.fit(one, trusted, delta) for one in bases]
     usual = [mahalanobis(trusted), leverage(trusted), LocalOutliers(trusted), NegativeLoss()]
-    told = minimal(features(toy), trusted, DELTA, 2 * m)
-    whole = OutputBits.fit(WholeNetwork(toy.network), trusted, DELTA, precision=32)
+    told = minimal(features(toy), trusted, usual_output_delta(trusted), 2 * m)
+    whole = OutputBits.fit(WholeNetwork(toy.network), trusted, usual_output_delta(trusted), precision=32)
     return [*usual, *fitted, WorstCase(tuple(fitted), 0.2), Growth(fitted[0]), told, whole]
 
 

@@ -63,14 +63,31 @@ def _command(name: str, *options: Any) -> Callable[[Callable[..., Any]], click.C
     return made
 
 
-@_command("scrub", MODEL, DATA, SITE, *CLAIM, OUT, REPORT)
-def scrub(model: str, important: str, donor: str, joint: bool, **rest: Any) -> None:
+@_command(
+    "scrub",
+    MODEL,
+    DATA,
+    SITE,
+    *CLAIM,
+    click.option(
+        "--compute-curve",
+        type=click.Path(dir_okay=False),
+        help="Read, too, how much training compute is recovered: CSV or JSON of compute and loss (nats).",
+    ),
+    OUT,
+    REPORT,
+)
+def scrub(
+    model: str, important: str, donor: str, joint: bool, compute_curve: str | None, **rest: Any
+) -> None:
     """Replace what is said not to matter, and remove what is said to matter."""
     from assay.explanations import trials
 
+    from .evidence import curve
+
     network, data = _loaded(model, rest)
     claim = _claim(network, data, rest["site"], important, donor, joint)
-    done = trials.scrub(network, data.inputs, claim, data.labels, rest["seed"])
+    done = trials.scrub(network, data.inputs, claim, data.labels, rest["seed"], curve(compute_curve))
     seen = trials.witnesses(network, data.inputs, claim, rest["seed"])
     needed = sum(w.needed for w in seen)
     rows = [(name, f"{value:.5g}") for name, value in done.readings().items()]

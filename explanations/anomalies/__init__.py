@@ -12,7 +12,7 @@ from .explained import explained
 from .measures import Detected, auroc, detected, mean_interval, p_values
 from .minimal import minimal, restricted
 from .observations import Observations, observe, observed
-from .output_bits import OutputBits
+from .output_bits import OutputBits, usual_output_delta
 from .repeated import Memorised, RepeatedData, train_repeated
 from .site_bits import Growth, SiteBits, WorstCase, usual_delta, within_budget
 
@@ -48,5 +48,6 @@ __all__ = [
     "train_repeated",
     "usual_delta",
     "usual_detectors",
+    "usual_output_delta",
     "within_budget",
 ]

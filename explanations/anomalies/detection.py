@@ -19,7 +19,7 @@ from torch import Tensor
 from .classical import LocalOutliers, NegativeLoss, leverage, mahalanobis
 from .measures import Detected, auroc, detected, p_values
 from .observations import Observations
-from .output_bits import FINEST, OutputBits
+from .output_bits import FINEST, OutputBits, usual_output_delta
 
 FIT = 2 / 3
 """Of the trusted data: what detectors are fitted to. The rest calibrates the p-values."""
@@ -132,8 +132,7 @@ def complete_gate(
     """
     delta = None
     if network.output == "regression":
-        assert calibration.outputs is not None
-        delta = float(calibration.outputs.double().std()) / 16 or 1.0
+        delta = usual_output_delta(calibration)
     whole = OutputBits.fit(WholeNetwork(network), calibration, delta, precision=FINEST)
     scores = whole.score(test)
     if anomalous is None or not anomalous.any() or bool(anomalous.all()):

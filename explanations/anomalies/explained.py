@@ -14,7 +14,7 @@ from assay.models import Dataset, Network, Scope
 
 from .detection import Detector
 from .observations import Observations
-from .output_bits import OutputBits
+from .output_bits import OutputBits, usual_output_delta
 from .site_bits import Growth, SiteBits, WorstCase, usual_delta, within_budget
 
 
@@ -80,8 +80,7 @@ def _outputs(
         raise ExplanationError("the bits of outputs need the network: --setting site has activations alone")
     step = None
     if network.output == "regression":
-        assert trusted.outputs is not None
-        step = delta if delta is not None else float(trusted.outputs.double().std()) / 16
+        step = delta if delta is not None else usual_output_delta(trusted)
     return OutputBits.fit(explanation, trusted, step)
 
 

@@ -132,6 +132,11 @@ def _told(explanation: Any, sent: SentParts, seen: Observations) -> Iterator[tup
             yield active.flatten(0, 1).cpu(), predicted.cpu()
 
 
+def usual_output_delta(trusted: Observations) -> float:
+    """A sixteenth of the spread of the trusted outputs (1 where they do not vary)."""
+    return float(_outputs(trusted).double().std()) / 16 or 1.0
+
+
 def _outputs(seen: Observations) -> Tensor:
     if seen.outputs is None:
         raise ExplanationError("the bits of outputs need the model's outputs")

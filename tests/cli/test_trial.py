@@ -22,6 +22,12 @@ def test_scrubbing_says_what_is_sufficient(run):
     assert "resample, joint" in bad.output
 
 
+def test_compute_is_read_from_a_curve(run, tmp_path):
+    (tmp_path / "c.csv").write_text("compute,loss\n1,2.4\n10,0.5\n100,0.000001\n")
+    words = ["trial", "scrub", *DIGITS, "--important", "all", "--compute-curve", "c.csv", "--json"]
+    assert json.loads(run(*words).output)["figures"]["compute_recovered"] == 1.0
+
+
 def test_figures_go_into_a_report(run, tmp_path):
     made = run(
         "score",
