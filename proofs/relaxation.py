@@ -18,6 +18,8 @@ _STEPS = 40
 _RATE = 0.25
 _DECAY = 0.05
 """The rate of the last step, as a share of that of the first."""
+_FAR = (1 / 16, 1 / 4, 1 / 2, 3 / 4, 1)
+"""How far a slope must lie from the usual one to be told."""
 Phase = tuple[int, int, int]
 """A ReLU step, a unit of it, and 1 (on) or -1 (off)."""
 
@@ -37,6 +39,21 @@ class Sharpened:
     slopes: dict[int, Tensor]
     multipliers: Tensor
     phase_multipliers: Tensor
+
+    def where_closed(self, other: Sharpened) -> Sharpened:
+        """This on boxes that it closes, on others the other."""
+        mine = self.top + self.noise < 0
+
+        def chosen(one: Tensor, two: Tensor) -> Tensor:
+            return torch.where(mine if one.ndim == 1 else mine[:, None], one, two)
+
+        return Sharpened(
+            chosen(self.top, other.top),
+            chosen(self.noise, other.noise),
+            {step: chosen(slopes, other.slopes[step]) for step, slopes in self.slopes.items()},
+            chosen(self.multipliers, other.multipliers),
+            chosen(self.phase_multipliers, other.phase_multipliers),
+        )
 
 
 def phase_tensors(
@@ -96,14 +113,13 @@ class Combination:
             bottom, _ = self.plain.upper(Rows({s: -c for s, c in rows.coefficients.items()}, -rows.const))
         spread = torch.maximum(top.abs(), bottom.abs()).clamp(min=1e-12)
         self.scale = spread.gather(1, target[:, None]).squeeze(1)
-        self.units = self.scale[:, None] / spread
+        self.units = _power(self.scale[:, None] / spread)
         self.phase_units = torch.ones(len(self.lo), self.most, dtype=self.lo.dtype, device=self.lo.device)
         for row, fixed in enumerate(phases):
             for k, (step, i, _) in enumerate(fixed):
                 low, high = self.plain.interval(self.plain.source(step))
-                self.phase_units[row, k] = self.scale[row] / float(
-                    torch.maximum(-low[row, i], high[row, i]).clamp(min=1e-12)
-                )
+                most = torch.maximum(-low[row, i], high[row, i]).clamp(min=1e-12)
+                self.phase_units[row, k] = _power(self.scale[row] / most)
 
     def start(self) -> dict[str, Tensor]:
         """Parameters: the checker's default slopes, no multipliers."""
@@ -149,20 +165,34 @@ class Combination:
         return top.squeeze(1), magnitude
 
     def rounded(self, best: dict[str, Tensor]) -> Sharpened:
-        """The best parameters on the checker's grids, and their bound."""
-        exact = {}
-        for name, p in best.items():
-            unit = 2.0**20 if name in ("atoms", "phases") else SLOPE_UNIT
-            exact[name] = torch.where(p < 1e-5, torch.zeros_like(p), (p * unit).round() / unit)
-        weights = (exact["atoms"] * self.units).scatter(1, self.target[:, None], 1.0)
-        slopes = {int(n): p for n, p in exact.items() if n not in ("atoms", "phases")}
-        return self.evaluated(slopes, weights, exact["phases"] * self.phase_units)
+        """The best parameters on the checker's grids, in as few and round numbers as do."""
+        found = self.on_grid(best, 2**20, SLOPE_UNIT, 0.0)
+        for grain in (2**20, 2**6):
+            for far in _FAR:
+                found = self.on_grid(best, grain, 16, far).where_closed(found)
+        return found
+
+    def on_grid(self, best: dict[str, Tensor], grain: float, steps: float, far: float) -> Sharpened:
+        """Multipliers in multiples of 1 / grain, slopes of 1 / steps; the usual slopes unless farther off."""
+        on = {n: (p * grain).round() / grain for n, p in best.items() if n in ("atoms", "phases")}
+        weights = (on["atoms"] * self.units).scatter(1, self.target[:, None], 1.0)
+        slopes = {int(n): self._slope(int(n), p, steps, far) for n, p in best.items() if n not in on}
+        return self.evaluated(slopes, weights, on["phases"] * self.phase_units)
+
+    def _slope(self, step: int, slopes: Tensor, steps: float, far: float) -> Tensor:
+        usual = self.plain.lines[step].down
+        return torch.where((slopes - usual).abs() <= far, usual, (slopes * steps).round() / steps)
 
     def evaluated(self, slopes: dict[int, Tensor], weights: Tensor, phase_weights: Tensor) -> Sharpened:
         """What given slopes and multipliers are worth."""
         with torch.no_grad():
             top, size = self.combination(slopes, weights, phase_weights)
         return Sharpened(top, 1e-12 * size, slopes, weights, phase_weights)
+
+
+def _power(positive: Tensor) -> Tensor:
+    """The nearest powers of two: numbers of few bits stay such."""
+    return positive.log2().round().exp2()
 
 
 def relu_steps(batch: BatchProgram) -> list[int]:

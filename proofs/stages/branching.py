@@ -63,9 +63,10 @@ def halved(search: Search, bounds: Bounds, candidates: Tensor) -> Bounds:
 
 
 def middles(search: Search, lo: Tensor, hi: Tensor) -> Tensor:
-    """The middle of each side, rounded down where it is whole."""
+    """The middle of each side, rounded down where it is whole; elsewhere to a number of few bits."""
     middle = (lo + hi) / 2
-    return torch.where(search.whole, middle.floor(), middle)
+    grid = (((hi - lo) / 16).clamp(min=1e-300).log2().floor()).exp2()
+    return torch.where(search.whole, middle.floor(), (middle / grid).round() * grid)
 
 
 def breakpoints(batch: BatchProgram, low: Tensor, high: Tensor, middle: Tensor) -> Tensor:
