@@ -166,16 +166,17 @@ def scores(
 
 
 def untrained_twin(network: Network, seed: int = 0) -> Network:
-    """The network with fresh Gaussian weights: each tensor with its own spread, vectors at zero."""
+    """The network with fresh Gaussian weights of the same size; entries of vectors (biases, gains of norms)
+    keep their values in a random order."""
     module, generator = copy.deepcopy(network.module), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in module.parameters():
-            fresh = (
-                torch.randn(p.shape, generator=generator).to(p) * p.std()
-                if p.ndim > 1
-                else torch.zeros_like(p)
-            )
-            p.copy_(fresh)
+            if p.ndim > 1:
+                size = p.square().mean().sqrt()
+                p.copy_(torch.randn(p.shape, generator=generator).to(p) * size)
+            else:
+                order = torch.randperm(p.numel(), generator=generator)
+                p.copy_(p.flatten()[order.to(p.device)].reshape(p.shape))
     return replace(network, name=f"untrained {network.name}", module=module)
 
 

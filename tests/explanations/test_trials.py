@@ -202,6 +202,12 @@ def test_directions_of_the_data_are_sensitive_and_controls_are_flat(digits, data
     assert len(respond(digits, data.inputs, "layers.1", own)) == 6
 
 
+def test_an_untrained_language_model_still_answers():
+    lm, text = zoo.load("byte-lm"), zoo.data("byte-lm", 3, 0)
+    found = respond(untrained_twin(lm), text.inputs, "blocks.1.hook_resid_post", lengths=(0.3,))
+    assert all(r.mean(0.3) > 0 for r in found)
+
+
 def test_capacity_is_bounded_exactly_by_the_leverage():
     W = torch.randn(3, 7, generator=torch.Generator().manual_seed(0))
     W = torch.cat([W, W[:1] * 2])
