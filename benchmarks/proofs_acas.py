@@ -67,9 +67,7 @@ def main() -> None:
             flush=True,
         )
     done = [known[name] for name in (":".join(key(*i)) for i in todo) if name in known]
-    text = f"{len(done)} of {len(todo)} instances were run, in random order\n" + summary(
-        done, published, options
-    )
+    text = f"{len(done)} of {len(todo)} instances were run\n" + summary(done, published, options)
     print(text)
     if not options.only:
         (RESULTS / "proofs_acas.txt").write_text(text + "\n")
