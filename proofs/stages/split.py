@@ -25,6 +25,7 @@ from .sharpening import Cases, attempt, open_units
 
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
+STUCK_ROUNDS = 100  # after a point that rounding leaves undecided
 PLAIN_ROUNDS = 4
 SHARP_BATCH = 64
 LARGEST_BATCH = 128
@@ -70,6 +71,8 @@ class Splitter:
         self.many = len(self.search.lo) > FEW_INPUTS
         self.phased = self.many or self.search.obligation.program.relus() <= MANY_OPEN
         self.refused: set[int] = set()
+        self.stuck: Unknown | None = None
+        self.stuck_at = 0
         self.anew: set[int] = set()
         self.cases = Cases(self.formula)
         self.batch_size = _batch_size(self.search)
@@ -77,6 +80,8 @@ class Splitter:
     def run(self) -> Witness | Unknown | Tree:
         """Close every region, or say what stopped it."""
         while self.open:
+            if self.stuck and (self.deadline.over or self.rounds > self.stuck_at + STUCK_ROUNDS):
+                return self.stuck
             if self.deadline.over:
                 return self.unknown("out of time", "a larger budget, or a lemma that explains the mechanism")
             if len(self.tree.nodes) > MAX_NODES:
@@ -86,7 +91,7 @@ class Splitter:
                 return stopped
             share = f"{self.progress.closed_volume:.1%} of the scope closed"
             self.search.report(f"{share}, {len(self.open)} boxes open")
-        return self.tree
+        return self.stuck or self.tree
 
     def step(self) -> Witness | Unknown | None:
         """Bound one batch of regions, and split those that stay open."""
@@ -103,9 +108,10 @@ class Splitter:
         kept = (~closed).nonzero().flatten().tolist()
         if not kept:
             return None
-        stopped = self.probe(batch.bounds.rows(kept), [numbers[k] for k in kept])
-        if stopped is not None:
-            return stopped
+        found = self.probe(batch.bounds.rows(kept), [numbers[k] for k in kept])
+        if isinstance(found, Witness):
+            return found
+        kept = [k for k in kept if numbers[k] not in found]
         if self.sharp:
             tried = [k for k in kept if numbers[k] not in self.refused]
             kept = sorted({*kept} - {*tried} | {*self.sharpen(numbers, batch, tried)})
@@ -201,8 +207,9 @@ class Splitter:
         share: float = ((region.hi - region.lo + one) / whole).prod().item()
         return share * 0.5 ** len(region.phases)
 
-    def probe(self, bounds: Bounds, numbers: list[int]) -> Witness | Unknown | None:
-        """Look at the middle of every open box: a counterexample there, or a rounding error beyond repair."""
+    def probe(self, bounds: Bounds, numbers: list[int]) -> Witness | set[int]:
+        """Look at the middle of every open box: a counterexample there, or rounding errors beyond repair, for
+        which boxes are set aside."""
         middle = middles(self.search, bounds.lo, bounds.hi)
         score = self.search.score(middle)
         order = score.argsort(descending=True)[:4]
@@ -211,11 +218,14 @@ class Splitter:
         if (found := self.search.witness(likely)) is not None:
             return found
         if self.search.claim.semantics != "float32":
-            return None
+            return set()
         return self.hopeless(bounds, middle, score, numbers)
 
-    def hopeless(self, bounds: Bounds, points: Tensor, score: Tensor, numbers: list[int]) -> Unknown | None:
-        """In float32 a point whose own enclosure does not decide it can never be closed by splitting."""
+    def hopeless(self, bounds: Bounds, points: Tensor, score: Tensor, numbers: list[int]) -> set[int]:
+        """In float32 a point whose own enclosure does not decide it can never be closed by splitting.
+
+        There may be a counterexample elsewhere, so the search goes on for some time.
+        """
         values = self.search.batch.forward(points)
         inherited, fresh = (self.enclosed(points, values, radii) for radii in (bounds.radii, {}))
         stale = ((inherited >= 0) & (fresh < 0)).tolist()
@@ -223,11 +233,15 @@ class Splitter:
         doubtful = (fresh >= 0).nonzero().flatten()[:4]
         top, _ = Bounds(self.search.batch, points[doubtful], points[doubtful]).upper(self.rows)
         gaps = decisive(self.formula, top)[0] - score[doubtful]
-        for gap, margin in zip(gaps.tolist(), (-score[doubtful]).tolist(), strict=True):
+        aside = set[int]()
+        for k, gap, margin in zip(doubtful.tolist(), gaps.tolist(), (-score[doubtful]).tolist(), strict=True):
             if gap > margin:
-                reason = f"float32 slack {gap:.3g} > margin {max(margin, 0.0):.3g}"
-                return self.unknown(reason, "a larger margin in the claim, or smaller weights")
-        return None
+                aside.add(numbers[k])
+                if not self.stuck:
+                    reason = f"float32 slack {gap:.3g} > margin {max(margin, 0.0):.3g}"
+                    self.stuck = self.unknown(reason, "a larger margin in the claim, or smaller weights")
+                    self.stuck_at = self.rounds
+        return aside
 
     def enclosed(self, points: Tensor, values: list[Tensor], radii: Mapping[int, Tensor]) -> Tensor:
         """About what bounds the formula at points, with the given rounding errors or those of the point."""
