@@ -24,13 +24,13 @@ BATCH = 128
 WIDTH = 32
 
 
-def architecture(k: int, v: int) -> TransformerConfig:
+def architecture(k: int, v: int, width: int = WIDTH) -> TransformerConfig:
     """The transformer for k tokens out of v."""
     return TransformerConfig(
         n_layers=1,
-        d_model=WIDTH,
+        d_model=width,
         n_heads=1,
-        d_head=WIDTH,
+        d_head=width,
         d_vocab=v,
         n_ctx=k,
         normalization=None,

@@ -7,26 +7,15 @@ from functools import cache
 
 import pytest
 import torch
-from assay.models import Network, Transformer, TransformerConfig
+from assay.models import Network, Transformer
+from assay.models.zoo.max_of_k import architecture
 from assay.models.zoo.training import AdamW, minimise
 from assay.proofs.strategies import Subject
 from torch.nn import functional as F
 
 
 def untrained(k: int, v: int, seed: int, size: float = 0.8, width: int = 8) -> Transformer:
-    config = TransformerConfig(
-        n_layers=1,
-        d_model=width,
-        n_heads=1,
-        d_head=width,
-        d_vocab=v,
-        n_ctx=k,
-        normalization=None,
-        attn_only=True,
-        biases=False,
-        readout="last",
-    )
-    module = Transformer(config)
+    module = Transformer(architecture(k, v, width))
     module.initialise(size, torch.Generator().manual_seed(seed))
     return module
 
