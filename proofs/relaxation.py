@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .ascent import Adam
 from .bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
 from .program import Relu
 
@@ -75,7 +76,7 @@ def sharpen(
     """Minimise, per box, the upper bound of atom `target` [boxes] plus multiples of atoms and phases."""
     problem = Combination(bounds, rows, target, phases)
     parameters = problem.start()
-    optimiser = torch.optim.Adam(list(parameters.values()), lr=_RATE)
+    optimiser = Adam(parameters)
     best_value = torch.full_like(bounds.lo[:, 0], torch.inf)
     best = {name: p.detach().clone() for name, p in parameters.items()}
     for k in range(steps):
@@ -86,10 +87,9 @@ def sharpen(
             best[name][better] = p.detach()[better]
         if bool((best_value < 0).all()) or k == steps - 1:
             break
-        optimiser.zero_grad()
+        optimiser.forget()
         (value / problem.scale).clamp(min=-1).sum().backward()  # type: ignore[no-untyped-call]
-        optimiser.param_groups[0]["lr"] = _RATE * _DECAY ** (k / steps)
-        optimiser.step()
+        optimiser.step(_RATE * _DECAY ** (k / steps))
         with torch.no_grad():
             problem.project(parameters)
     return problem.rounded(best)
