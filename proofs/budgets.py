@@ -1,7 +1,9 @@
 """Hard limits of time and memory: work is done in a child process, which is stopped where it does not stop.
 
-Where no child can be had (the process has begun to use an accelerator, or gradients, which do not survive a
-fork; or the system is another one), the same limits hold in this process as far as signals reach.
+The child is forked once and works through one item after the other, so that what it had to import stays; it
+is forked anew after an item that had to be stopped. Where no child can be had (the process has begun to use
+an accelerator, or gradients, which do not survive a fork; or the system is another one), the same limits hold
+in this process as far as signals reach.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
-from typing import Any, TypeVar
+from types import FrameType, TracebackType
+from typing import Any, Generic, TypeVar
 
 import torch
 
+K = TypeVar("K")
 T = TypeVar("T")
-Hear = Callable[[str, str], None]
-"""Called with the kind of a message, and a line."""
+Hear = Callable[[str, Any], None]
+"""Called with the kind of a message, and what it says."""
+Run = Callable[[K, Hear], T]
 
 _NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment", "can't start new thread")
 """How torch, the loader of shared libraries and Python say that they could not have what they asked for."""
@@ -41,28 +45,82 @@ class OutOfMemory(Exception):
     """An allocation was refused, or the process died of it."""
 
 
-def confined(run: Callable[[Hear], T], hear: Hear, seconds: float, memory: int | None) -> T:
-    """Do work within hard limits; what it says on the way is passed on to `hear`.
+class _Unfit(Exception):
+    """The child cannot work: gradients do not survive the fork."""
 
-    Args:
-        run: the work; its result and its errors have to be picklable.
-        hear: told what `run` tells.
-        seconds: wall time until it is stopped, with its own children.
-        memory: bytes beyond what is held now; None for no limit.
 
-    Raises:
-        OutOfTime, OutOfMemory: it was stopped.
+class Worker(Generic[K, T]):
+    """A process that does one item of work after the other, each within hard limits; a context manager.
+
+    `run` gets an item and what to tell on the way; items, what is told, results and errors have to be
+    picklable.
     """
-    if _may_fork():
-        with _child(run, memory) as pipe:
-            answer = _answer(pipe, hear, time.monotonic() + min(seconds, _LONGEST))
-        if answer[0] == "error":
-            raise answer[1]
-        if answer[0] == "done":
-            result: T = answer[1]
-            return result
-    with limited(seconds, memory):
-        return run(hear)
+
+    def __init__(self, run: Run[K, T]) -> None:
+        self.run = run
+        self.child: tuple[Any, Connection] | None = None
+        self.fit = _may_fork()
+
+    def __enter__(self) -> Worker[K, T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def do(self, item: K, hear: Hear, seconds: float, memory: int | None) -> T:
+        """Do one item; what it says on the way is passed on to `hear`.
+
+        Args:
+            seconds: wall time until the process is stopped, with its own children.
+            memory: bytes beyond what is held now; None for no limit.
+
+        Raises:
+            OutOfTime, OutOfMemory: it was stopped.
+        """
+        if self.fit:
+            try:
+                return self._asked(item, hear, seconds, memory)
+            except _Unfit:
+                self.fit = False
+        with limited(seconds, memory):
+            return self.run(item, hear)
+
+    def _asked(self, item: K, hear: Hear, seconds: float, memory: int | None) -> T:
+        """Have the child do it; one that had to be stopped, or fell silent, is gone."""
+        end = time.monotonic() + min(seconds, _LONGEST)
+        well = False
+        try:
+            if self.child is None:
+                self.child = _forked(self.run)
+            pipe = self.child[1]
+            with suppress(BrokenPipeError):  # its last word says why
+                pipe.send((item, memory))
+            kind, value = _answer(pipe, hear, end)
+            well = kind in ("done", "error")
+        finally:
+            if not well:
+                self.stop()
+        if kind == "unfit":
+            raise _Unfit
+        if kind == "memory":
+            raise OutOfMemory
+        if kind == "error":
+            raise value
+        result: T = value
+        return result
+
+    def stop(self) -> None:
+        """End the child and all it started; it is gone afterwards, whatever it did."""
+        if self.child is None:
+            return
+        (process, pipe), self.child = self.child, None
+        with suppress(OSError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.kill()
+        process.join()
+        pipe.close()
 
 
 def _may_fork() -> bool:
@@ -70,58 +128,55 @@ def _may_fork() -> bool:
     return sys.platform == "linux" and not cuda and not multiprocessing.current_process().daemon
 
 
-@contextmanager
-def _child(run: Callable[[Hear], Any], memory: int | None) -> Iterator[Connection]:
-    """A child at work, and the end of the pipe on which it speaks; at the end it is gone, whatever it did."""
+def _forked(run: Run[Any, Any]) -> tuple[Any, Connection]:
+    """A child that waits for work, and our end of the pipe to it."""
     context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(run, theirs, memory))
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_work, args=(run, ours, theirs), daemon=False)
     child.start()
     theirs.close()
-    try:
-        yield ours
-    finally:
-        with suppress(OSError):
-            os.killpg(child.pid or 0, signal.SIGKILL)
-        child.kill()
-        child.join()
-        ours.close()
+    return child, ours
 
 
 def _answer(pipe: Connection, hear: Hear, end: float) -> tuple[str, Any]:
-    """The child's last word."""
+    """The child's last word on an item."""
     while pipe.poll(max(0.0, end - time.monotonic())):
         try:
             kind, value = pipe.recv()
-        except EOFError as error:
+        except (EOFError, ConnectionError) as error:
             raise OutOfMemory from error
-        if kind == "memory":
-            raise OutOfMemory
-        if kind in ("done", "error", "unfit"):
+        if kind in ("done", "error", "memory", "unfit"):
             return kind, value
         hear(kind, value)
     raise OutOfTime
 
 
-def _work(run: Callable[[Hear], Any], pipe: Connection, memory: int | None) -> None:
-    """What the child does; a session of its own, so that its children go with it."""
+def _work(run: Run[Any, Any], parents: Connection, pipe: Connection) -> None:
+    """What the child does until the parent hangs up; in a session of its own, so that its children go too."""
     os.setsid()
+    parents.close()
     torch.set_num_threads(1)
     try:
         torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
     except RuntimeError:  # the parent has used gradients
         pipe.send(("unfit", None))
         return
+    with suppress(EOFError):
+        while True:
+            item, memory = pipe.recv()
+            pipe.send(_done(run, item, memory, lambda kind, line: pipe.send((kind, line))))
+
+
+def _done(run: Run[Any, Any], item: Any, memory: int | None, say: Hear) -> tuple[str, Any]:
+    """The last word on one item."""
     try:
         with _ceiling(memory):
-            result = run(lambda kind, line: pipe.send((kind, line)))
-        pipe.send(("done", result))
+            return "done", run(item, say)
     except Exception as error:
         if _is_memory(error):
-            pipe.send(("memory", None))
-            return
+            return "memory", None
         error.add_note("".join(traceback.format_exception(error)))
-        pipe.send(("error", error))
+        return "error", error
 
 
 @contextmanager

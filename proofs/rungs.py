@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
 from .verdicts import RECHECK, Proved, Unknown, Verdict, Witness
 
+_SELDOM = 0.5
+"""Seconds between two accounts of what is proved so far."""
 Rung = Callable[[Task, Search, Deadline], Verdict | None]
 
 
@@ -31,6 +34,7 @@ def climb(task: Task, search: Search, plan: plans.Plan) -> tuple[Verdict, str]:
         if verdict is not None:
             task.note(f"{step.stage}: {verdict.reason}")
             best = _further(best, verdict)
+            task.partial(best)
     for stage, why in plan.left_out:
         task.note(f"{stage}: left out, {why}")
     return best or Unknown(split.NAME, "timeout", needed="a larger budget"), (
@@ -67,7 +71,16 @@ def _sweep(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
 
 def _split(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
     """Bounds and splitting; what the checker does not accept is bounded with more care."""
-    splitter = split.Splitter(search, deadline)
+    said = time.monotonic()
+
+    def report(line: str) -> None:
+        nonlocal said
+        search.report(line)
+        if time.monotonic() > said + _SELDOM:
+            said = time.monotonic()
+            task.partial(splitter.unknown("stopped", "a larger budget"))
+
+    splitter = split.Splitter(replace(search, report=report), deadline)
     while True:
         task.report(split.NAME)
         result = splitter.run()

@@ -35,6 +35,7 @@ class Task:
         recall: whether certificates that lie there may be used again.
         report: told what is being done.
         note: writes a line of the outcome's log.
+        partial: told the verdict that stands if nothing more is found in time.
     """
 
     claim: Claim
@@ -50,6 +51,7 @@ class Task:
     recall: bool
     report: Callable[[str], None]
     note: Callable[[str], None]
+    partial: Callable[[Verdict], None]
     device: str = "cpu"
 
     @property

@@ -76,3 +76,35 @@ def test_an_open_lemma_is_part_of_the_reason():
     assert outcome.verdict.cause in ("lemma open", "timeout")
     assert outcome.to_dict()["verdict"]["cause"] == outcome.verdict.cause
     assert outcome.verdict.needed
+
+
+def test_what_is_proved_before_a_hard_stop_is_told(monkeypatch, random_network):
+    monkeypatch.setattr("assay.proofs.rungs._SELDOM", 0.0)
+    monkeypatch.setattr("assay.proofs.ladder._GRACE", 0.0)
+    net = random_network([5, 40, 40, 40, 1], 0)
+    top = float(net(torch.rand(10_000, 5) * 2 - 1).max())
+    asked = claim(f"f(x)[0] <= {top + 0.02:.6f}", {"x[0..4]": "real -1..1"})
+    (outcome,) = verify([asked], networks={"f": net}, budget_s=60)
+    assert isinstance(outcome.verdict, Unknown)
+    assert outcome.verdict.cause == "timeout"
+    assert outcome.verdict.stage == "bounds and splitting"
+    assert outcome.verdict.best_bound is not None
+    assert 0 < outcome.verdict.open_fraction <= 1
+    assert 1.0 < outcome.seconds < 10
+    assert outcome.outputs == {"f": 1}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("show", "proved"), ("necessary", "unknown")])
+def test_a_proof_by_lemmas_outlives_the_one_it_is_compared_with(monkeypatch, distance, kind, status):
+    def hoard(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("assay.proofs.judging._without_lemmas", hoard)
+    pair = {"x1": "integer 0..1000000", "x2": "integer 0..1000000"}
+    lemma = Lemma("change_of_variables", {"d": "x1 - x2", "s": "x1 + x2"})
+    asked = claim("f(x1, x2)[0] >= -1e-6", pair, lemmas=(lemma,), kind=kind)
+    (outcome,) = verify([asked], networks={"f": distance})
+    assert outcome.status == status
+    assert outcome.stage == "lemmas"
+    assert outcome.lengths.lemma_bits
+    assert any("memory" in line for line in outcome.log)
