@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import gcd
+from functools import cached_property
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ class Affine:
     def size(self) -> int:
         """Number of rows."""
         return len(self.const)
+
+    @cached_property
+    def integral(self) -> list[tuple[int, Matrix, int]]:
+        """The terms in integers: source step, N and D with M = N / D."""
+        return [(source, *integers(matrix)) for source, matrix in self.terms]
 
 
 @dataclass(frozen=True)
@@ -88,25 +94,18 @@ class Program:
 
 
 def _exact_affine(step: Affine, values: list[Matrix]) -> Matrix:
-    total = np.array([Fraction(c) for c in step.const], dtype=object)
-    for source, matrix in step.terms:
-        total = total + _exact_product(matrix, values[source])
-    return total
-
-
-def _exact_product(matrix: Matrix, vector: Matrix) -> Matrix:
     """Through integers with one denominator: an order of magnitude faster than sums of fractions."""
-    whole, below = integers(vector)
-    rows, scale = integers(matrix)
-    product = rows.dot(whole) if rows.size else np.zeros(len(rows), dtype=object)
-    return np.array([Fraction(int(p), below * scale) for p in product], dtype=object)
+    total = np.array([Fraction(c) for c in step.const], dtype=object)
+    for source, rows, scale in step.integral:
+        whole, below = integers(values[source])
+        product = rows.dot(whole) if rows.size else np.zeros(len(rows), dtype=object)
+        total = total + np.array([Fraction(int(p), below * scale) for p in product], dtype=object)
+    return total
 
 
 def integers(array: Matrix) -> tuple[Matrix, int]:
     """Integers N and one denominator D > 0 with `array` = N / D, exactly."""
-    flat = [Fraction(v) for v in array.ravel()]
-    denominator = 1
-    for value in flat:
-        denominator = denominator * value.denominator // gcd(denominator, value.denominator)
-    whole = np.array([v.numerator * (denominator // v.denominator) for v in flat], dtype=object)
+    ratios = [value.as_integer_ratio() for value in array.ravel().tolist()]
+    denominator = lcm(*(below for _, below in ratios))
+    whole = np.array([top * (denominator // below) for top, below in ratios], dtype=object)
     return whole.reshape(array.shape), denominator

@@ -27,6 +27,7 @@ class Exact:
     variables: Mapping[str, Fraction | tuple[Fraction, ...]]
     answer: Answer
     outputs: dict[str, tuple[Fraction, ...]] = field(default_factory=dict)
+    answers: dict[tuple[str, tuple[Fraction, ...]], tuple[Fraction, ...]] = field(default_factory=dict)
 
     def number(self, value: Fraction) -> Number:
         """Give the number."""
@@ -46,9 +47,11 @@ class Exact:
 
     def network(self, name: str, args: list[Number]) -> Number:
         """Ask the network, and keep its answer."""
-        inputs = [number for arg in args for number in _vector(arg)]
+        inputs = tuple(number for arg in args for number in _vector(arg))
+        if (name, inputs) not in self.answers:
+            self.answers[name, inputs] = self.answer(name, list(inputs))
         key = f"{name}({', '.join(map(str, inputs))})" if len(inputs) <= 8 else f"{name}(…)"
-        self.outputs[key] = self.answer(name, inputs)
+        self.outputs[key] = self.answers[name, inputs]
         return self.outputs[key]
 
     def apply(self, op: str, args: list[Number]) -> Number:
@@ -119,10 +122,13 @@ def _arithmetic(op: str, left: Number, right: Number) -> Number:
 
 def exact_answers(graphs: Mapping[str, Graph]) -> Answer:
     """Networks as exact arithmetic runs them."""
+    programs: dict[str, tuple[Program, int]] = {}
 
     def answer(name: str, inputs: list[Fraction]) -> tuple[Fraction, ...]:
-        program = Program([Free(len(inputs))])
-        output = add_network(program, graphs[name], 0, rounding=False)
+        if name not in programs:
+            program = Program([Free(len(inputs))])
+            programs[name] = program, add_network(program, graphs[name], 0, rounding=False)
+        program, output = programs[name]
         return tuple(program.evaluate(inputs)[output])
 
     return answer

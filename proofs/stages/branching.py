@@ -1,8 +1,9 @@
-"""Where to cut a box: by looking ahead at what the cut of each promising variable would be worth.
+"""Where to cut a box: along the variable whose ends the bound hangs on the most.
 
-A certificate is checked at a price per leaf, which is far above what the search pays for a box. So the
-search bounds the halves of a box along several variables before it decides (strong branching, Applegate et
-al. 1995).
+A certificate is checked at a price per leaf, which is far above what the search pays for a box. So the search
+differentiates the bound of a box by the ends of its sides, through the bounds of all units on the way: to
+first order this says what the cut of each variable is worth. How steep the bound itself is along a variable
+says little where most of it is slack of the relaxation.
 """
 
 from __future__ import annotations
@@ -10,56 +11,54 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds
+from assay.proofs.bounds import BatchProgram, Bounds, Lines
 from assay.proofs.program import Relu
 from assay.proofs.search import Search
 from torch import Tensor
 
-CANDIDATES = 3
-WORTHWHILE = 0.3
-"""Where looking ahead promises less than this share of the bound, the steepest variable is cut: one step
-ahead cannot see that two cuts together help, and would go on cutting what hardly matters."""
 Value = Callable[[Bounds], Tensor]
 """Upper bounds [boxes] of what must be negative."""
 
 
-def variables(search: Search, bounds: Bounds, weight: Tensor, ahead: Value | None) -> Tensor:
+def variables(search: Search, bounds: Bounds, weight: Tensor, value: Value | None) -> Tensor:
     """The variable to cut, for each box.
 
     Args:
-        bounds: of the boxes, with the intervals of all steps.
+        bounds: of the boxes.
         weight: how fast the decisive bound changes along each variable [boxes, free].
-        ahead: what the halves are valued by; None takes the variable that promises most.
+        value: what is to fall; None takes the variable along which `weight` promises most.
     """
     width = bounds.hi - bounds.lo
     scope = (search.hi - search.lo).clamp(min=1e-300)
-    promise = weight * width + 1e-9 * weight.amax(-1, keepdim=True) * width + 1e-12 * width / scope
-    if ahead is None:
-        return promise.argmax(-1)
-    candidates = promise.topk(min(CANDIDATES, promise.shape[1]), -1).indices
-    here = ahead(bounds).clamp(min=1e-300)
-    halves = ahead(halved(search, bounds, candidates)).reshape(*candidates.shape, 2)
-    gain = 2 * here[:, None] - halves.clamp(min=0).sum(-1)
-    fits = (bounds.lo < bounds.hi).gather(1, candidates)
-    most, best = torch.where(fits, gain, -torch.inf).max(-1)
-    best = torch.where(most > WORTHWHILE * here, best, torch.zeros_like(best))
-    return candidates.gather(1, best[:, None]).squeeze(1)
+    steep = weight * width
+    promise = steep if value is None else sensitivity(bounds, value).clamp(min=0) + 1e-6 * steep
+    promise = promise + 1e-9 * weight.amax(-1, keepdim=True) * width + 1e-12 * width / scope
+    return promise.masked_fill(width <= 0, -torch.inf).argmax(-1)
 
 
-def halved(search: Search, bounds: Bounds, candidates: Tensor) -> Bounds:
-    """Both halves of each box along each of its candidates [boxes, candidates], in this order."""
-    boxes, count = candidates.shape
-    lo, hi = (side[:, None].repeat(1, 2 * count, 1) for side in (bounds.lo, bounds.hi))
-    at = middles(search, bounds.lo, bounds.hi).gather(1, candidates)
-    step = search.whole[candidates].to(at.dtype)
-    rows = torch.arange(boxes, device=lo.device)[:, None]
-    places = torch.arange(count, device=lo.device)[None]
-    hi[rows, 2 * places, candidates] = at
-    lo[rows, 2 * places + 1, candidates] = torch.minimum(at + step, hi[rows, 2 * places + 1, candidates])
-    many = torch.arange(boxes, device=lo.device).repeat_interleave(2 * count)
-    outer = {k: (low[many], high[many]) for k, (low, high) in bounds.intervals.items()}
-    phases = {k: fixed[many] for k, fixed in bounds.phases.items()}
-    return Bounds(bounds.batch, lo.flatten(0, 1), hi.flatten(0, 1), phases, outer)
+def sensitivity(bounds: Bounds, value: Value) -> Tensor:
+    """By how much [boxes, free] the value would fall if each side shrank to nothing from both ends."""
+    with torch.enable_grad():
+        lo, hi = (side.clone().requires_grad_(True) for side in (bounds.lo, bounds.hi))
+        total = value(_Smooth(bounds.batch, lo, hi, bounds.phases, bounds.outer)).sum()
+        if not total.requires_grad:  # a constant
+            return torch.zeros_like(bounds.lo)
+        down, up = torch.autograd.grad(total, (lo, hi))
+    return (up - down) * (bounds.hi - bounds.lo)
+
+
+class _Smooth(Bounds):
+    """Bounds whose upper lines are not rounded to the checker's grid, and have derivatives."""
+
+    def relaxation(self, step: int) -> Lines:
+        if step not in self.lines:
+            lines = super().relaxation(step)
+            low, high = self.interval(self.source(step))
+            width = torch.where(lines.unstable, high - low, torch.ones_like(low))
+            up = torch.where(lines.unstable, high / width, lines.up)
+            intercept = torch.where(lines.unstable, -up * low, lines.intercept)
+            self.lines[step] = Lines(lines.down, up, intercept, lines.unstable)
+        return self.lines[step]
 
 
 def middles(search: Search, lo: Tensor, hi: Tensor) -> Tensor:

@@ -276,8 +276,8 @@ class Splitter:
 
     def cut(self, numbers: list[int], batch: Batch, weight: Tensor) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""
-        ahead = self.ahead if 1 < len(self.search.lo) <= FEW_INPUTS else None
-        variable = variables(self.search, batch.bounds, weight, ahead)[:, None]
+        value = self.plainly if 1 < len(self.search.lo) <= FEW_INPUTS else None
+        variable = variables(self.search, batch.bounds, weight, value)[:, None]
         low, high = (side.gather(1, variable).squeeze(1) for side in (batch.lo, batch.hi))
         at = middles(self.search, batch.lo, batch.hi).gather(1, variable).squeeze(1)
         whole = self.search.whole[variable.squeeze(1)]
@@ -294,7 +294,7 @@ class Splitter:
                 self.close([number])
         return None
 
-    def ahead(self, bounds: Bounds) -> Tensor:
+    def plainly(self, bounds: Bounds) -> Tensor:
         """Upper bounds [boxes] of the formula, without refinements."""
         return decisive(self.formula, bounds.upper(self.rows)[0])[0]
 

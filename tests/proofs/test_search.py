@@ -13,7 +13,7 @@ from assay.proofs.obligations import bind
 from assay.proofs.replay import exact_answers, torch_answers
 from assay.proofs.search import Deadline, Search
 from assay.proofs.stages import regions
-from assay.proofs.stages.branching import halved, variables
+from assay.proofs.stages.branching import sensitivity, variables
 from torch import nn
 
 
@@ -104,17 +104,21 @@ def test_rows_of_bounds_are_the_bounds_of_rows(advisory):
     assert torch.allclose(picked, anew, rtol=0, atol=1e-12)
 
 
-def test_looking_ahead_finds_the_cut_that_settles():
-    """|x1| needs its kink cut; x0 is steeper, but cutting it leaves the kink."""
+def kink():
+    """-|x1|, as two ReLUs."""
     module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
         module[0].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
         module[0].bias.zero_()
         module[2].weight.copy_(torch.tensor([[-1.0, -1.0]]))
         module[2].bias.zero_()
-    network = Network("kink", module, "regression", "real", (2,))
+    return Network("kink", module, "regression", "real", (2,))
+
+
+def test_the_variable_is_cut_on_which_the_slack_hangs():
+    """|x1| needs its kink cut; x0 is steeper, but cutting it leaves the kink."""
     show = "f(x0, x1)[0] + x1 + x0 / 8 <= 1/2"
-    search = search_of(network, show, {"x0": "real -1..1", "x1": "real -1..1"}, "real")
+    search = search_of(kink(), show, {"x0": "real -1..1", "x1": "real -1..1"}, "real")
     rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
     bounds = Bounds(search.batch, search.lo[None], search.hi[None])
     bounds.upper(rows)
@@ -123,14 +127,24 @@ def test_looking_ahead_finds_the_cut_that_settles():
     assert variables(search, bounds, steep, lambda b: b.upper(rows)[0][:, 0]).tolist() == [1]
 
 
-def test_halves_cover_the_box():
-    network = Network("sum", nn.Sequential(nn.Linear(2, 1)), "regression", "integer", (2,))
-    domain = {"x0": "integer 0..5", "x1": "integer -3..3"}
-    search = search_of(network, "f(x0, x1)[0] <= 100", domain, "real")
-    bounds = Bounds(search.batch, search.lo[None], search.hi[None])
-    halves = halved(search, bounds, torch.tensor([[1, 0]]))
-    assert halves.lo.tolist() == [[0, -3], [0, 1], [0, -3], [3, -3]]
-    assert halves.hi.tolist() == [[5, 0], [5, 3], [2, 3], [5, 3]]
+def test_sensitivity_is_the_slope_of_the_bound_by_the_ends(advisory):
+    """Against differences of bounds of boxes that are a little smaller."""
+    search = search_of(advisory, f"{CALL}[2] < 9", BOX)
+    rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
+    lo = search.lo[None] + 0.1
+    bounds = Bounds(search.batch, lo, lo + 0.01)
+
+    def value(of):
+        return of.upper(rows)[0][:, 0]
+
+    found = sensitivity(bounds, value)[0]
+    step = 1e-4
+    for i, told in enumerate(found.tolist()):
+        inner = torch.zeros_like(lo)
+        inner[0, i] = 0.005 * step
+        less = value(Bounds(search.batch, bounds.lo + inner, bounds.hi - inner))
+        measured = (value(bounds) - less).item() * 2 / step
+        assert told == pytest.approx(measured, rel=0.1, abs=0.05 * found.max().item())
 
 
 def test_boxes_take_over_intervals_as_in_the_checker():
