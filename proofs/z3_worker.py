@@ -2,7 +2,8 @@
 
     python -I z3_worker.py SECONDS BYTES < problem.smt2
 
-Prints one line of JSON: {"status": "sat" | "unsat" | "unknown", "model": {name: "p/q"}, "reason": text}.
+Prints one line of JSON: {"status": "sat" | "unsat" | "unknown", "model": {name: "p/q"}, "reason": text,
+"seconds": CPU time of the decision, without that of starting}.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 
 
 def limit(seconds: float, memory: int) -> None:
@@ -23,6 +25,7 @@ def solve(text: str, seconds: float) -> dict[str, object]:
     """Decide the conjunction of the assertions in `text`."""
     import z3
 
+    start = time.process_time()
     solver = z3.Solver()
     solver.set("timeout", max(1, int(1000 * seconds)))
     solver.from_string(text)
@@ -37,6 +40,7 @@ def solve(text: str, seconds: float) -> dict[str, object]:
         "status": status,
         "model": model,
         "reason": solver.reason_unknown() if status == "unknown" else "",
+        "seconds": time.process_time() - start,
     }
 
 
@@ -47,9 +51,10 @@ def main() -> None:
     try:
         answer = solve(sys.stdin.read(), seconds)
     except MemoryError:
-        answer = {"status": "unknown", "model": {}, "reason": "memory limit"}
+        answer = {"status": "unknown", "model": {}, "reason": "memory limit", "seconds": 0.0}
     except Exception as error:  # z3's own exception type needs z3, which may be what failed
-        answer = {"status": "unknown", "model": {}, "reason": f"{type(error).__name__}: {str(error)[:200]}"}
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        answer = {"status": "unknown", "model": {}, "reason": reason, "seconds": 0.0}
     print(json.dumps(answer))
 
 

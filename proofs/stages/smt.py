@@ -22,7 +22,7 @@ from assay.proofs.verdicts import Proved, Unknown, Verdict, Witness
 
 NAME = "z3"
 MAX_UNSTABLE = 60
-_WORKER = Path(__file__).parent.parent / "z3_worker.py"
+WORKER = Path(__file__).parent.parent / "z3_worker.py"
 _SLACK = Fraction(1, 10**9)
 
 
@@ -45,16 +45,17 @@ def solve(search: Search, seconds: float) -> Verdict | Witness:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the worker printed, or why it printed nothing."""
+    """What the worker printed, or why it printed nothing; `seconds` of CPU time, where it printed."""
 
     status: str
     model: dict[str, Fraction]
     reason: str
+    seconds: float = 0.0
 
 
 def ask(text: str, seconds: float, memory: int) -> Answer:
     """Run z3 in a child under hard limits of wall time, CPU time and memory."""
-    command = [sys.executable, "-I", str(_WORKER), str(seconds), str(memory)]
+    command = [sys.executable, "-I", str(WORKER), str(seconds), str(memory)]
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=seconds + 2, check=False
@@ -65,7 +66,7 @@ def ask(text: str, seconds: float, memory: int) -> Answer:
     except ValueError:
         return Answer("unknown", {}, f"the worker was stopped (exit {done.returncode}): time or memory limit")
     model = {name: Fraction(value) for name, value in reply["model"].items()}
-    return Answer(reply["status"], model, reply["reason"])
+    return Answer(reply["status"], model, reply["reason"], reply["seconds"])
 
 
 class Encoding:
