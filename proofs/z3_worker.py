@@ -16,7 +16,8 @@ import time
 
 def limit(seconds: float, memory: int) -> None:
     """Bound this process' CPU seconds and address space for good."""
-    cpu = int(seconds) + 1
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    cpu = int(seconds) + 1 if most == resource.RLIM_INFINITY else min(int(seconds) + 1, most)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
