@@ -84,7 +84,7 @@ class Worker(Generic[K, T]):
                 return self._asked(item, hear, seconds, memory)
             except _Unfit:
                 self.fit = False
-        with limited(seconds, memory):
+        with limited(seconds, memory), _gradients():
             return self.run(item, hear)
 
     def _asked(self, item: K, hear: Hear, seconds: float, memory: int | None) -> T:
@@ -123,6 +123,13 @@ class Worker(Generic[K, T]):
         pipe.close()
 
 
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Whatever the caller does without gradients, the work may need them."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 def _may_fork() -> bool:
     cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return sys.platform == "linux" and not cuda and not multiprocessing.current_process().daemon
@@ -157,11 +164,12 @@ def _work(run: Run[Any, Any], parents: Connection, pipe: Connection) -> None:
     parents.close()
     torch.set_num_threads(1)
     try:
-        torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
+        with _gradients():
+            torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
     except RuntimeError:  # the parent has used gradients
         pipe.send(("unfit", None))
         return
-    with suppress(EOFError):
+    with suppress(EOFError), _gradients():
         while True:
             item, memory = pipe.recv()
             pipe.send(_done(run, item, memory, lambda kind, line: pipe.send((kind, line))))

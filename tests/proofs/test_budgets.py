@@ -41,10 +41,11 @@ WORK = {
     "dies": lambda say: os.kill(os.getpid(), signal.SIGKILL),
     "hoards tensors": lambda say: torch.zeros(1 << 34).sum(),
     "hoards bytes": lambda say: bytearray(1 << 34),
+    "climbs": lambda say: torch.ones(1, requires_grad=True).exp().requires_grad,
     "takes much": lambda say: len(bytearray(1 << 29)),
 }
 
-with Worker(lambda name, say: WORK[name](say)) as worker:
+with torch.no_grad(), Worker(lambda name, say: WORK[name](say)) as worker:
     def tried(name, seconds=20.0, memory=1 << 30):
         try:
             return worker.do(name, hear, seconds, memory)
@@ -55,6 +56,7 @@ with Worker(lambda name, say: WORK[name](say)) as worker:
     assert first != os.getpid()
     assert heard == [("note", "one")]
     assert [tried("imports"), tried("imports")] == [True, False]
+    assert tried("climbs")
     assert tried("fails") == "KeyError"
     assert tried("says") == first
     assert tried("takes much") == tried("takes much") == 1 << 29
@@ -99,3 +101,11 @@ def test_without_a_child_the_limits_hold_in_this_process(monkeypatch):
         worker.do("spins", print, 0.2, 1 << 30)
     with pytest.raises(OutOfMemory):
         worker.do("hoards", print, 5.0, 1 << 28)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_caller_may_have_turned_gradients_off(monkeypatch, mode):
+    monkeypatch.setattr("assay.proofs.budgets._may_fork", lambda: False)
+    with mode():
+        worker = Worker(lambda x, say: (x * torch.ones(1, requires_grad=True)).requires_grad)
+        assert worker.do(2.0, print, 5.0, None)
