@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .program import Affine, Free, Matrix, Program, Relu
+from . import function_bounds as functions
+from .program import Affine, Free, Function, Matrix, Program, Relu
 from .translation import Form
 
 SLOPE_UNIT = 2.0**16
@@ -50,6 +51,10 @@ class BatchProgram:
             if isinstance(step, Affine)
         }
         self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
+        called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
+        self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
+        self.curved = {source for s in called.values() for source in s.sources}  # what functions read
+        self.rounding = any(isinstance(step, Affine) and step.depth for step in program.steps)
 
     def tensor(self, array: Matrix) -> Tensor:
         """Exact entries rounded to float64."""
@@ -63,6 +68,8 @@ class BatchProgram:
                 values.append(points)
             elif isinstance(step, Relu):
                 values.append(values[step.source].clamp(min=0))
+            elif isinstance(step, Function):
+                values.append(functions.value(step, self.tables.get(k), [values[s] for s in step.sources]))
             else:
                 value = self.consts[k].expand(len(points), -1)
                 for source, matrix in self.matrices[k].items():
@@ -123,6 +130,11 @@ class Bounds:
                 if (radius := self.radius(step)) is not None:
                     const = const + (row.abs().expand(len(self.lo), -1, -1) @ radius[..., None])[..., 0]
                 new = {s: row @ m for s, m in self.batch.matrices[step].items()}
+            elif isinstance(self.batch.program.steps[step], Function):
+                low, high = (side[..., None] for side in self.interval(step))
+                row = row.expand(len(self.lo), -1, -1)
+                const = const + (row.clamp(min=0) @ high + row.clamp(max=0) @ low)[..., 0]
+                new = {}
             else:
                 lines = self.relaxation(step)
                 down = lines.down
@@ -164,6 +176,10 @@ class Bounds:
             elif isinstance(kind, Relu):
                 low, high = self.interval(kind.source)
                 self.intervals[step] = (low.clamp(min=0), high.clamp(min=0))
+            elif isinstance(kind, Function):
+                read = [self.interval(s) for s in kind.sources]
+                table = self.batch.tables.get(step)
+                self.intervals[step] = functions.interval(kind, table, read, self.batch.rounding)
             else:
                 self.intervals[step] = self.affine_interval(step)
         return self.intervals[step]
@@ -172,7 +188,7 @@ class Bounds:
         """Both signs of the rows that may have either, at once; the others keep their outer intervals."""
         const = self.batch.consts[step]
         known = self.outer.get(step)
-        rows = None if known is None else doubtful(*known)
+        rows = None if known is None or step in self.batch.curved else doubtful(*known)
         if rows is not None and rows.shape[1] == 0:
             return known  # type: ignore[return-value]
         picked: Tensor | slice = slice(None) if rows is None else rows

@@ -31,6 +31,7 @@ import re
 import struct
 import sys
 from collections import Counter
+from contextlib import suppress
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import reduce
@@ -131,8 +132,8 @@ def rows_of(how: list[Any], tensors: Any, units: Any) -> Any:
         case ["pick", [*places]]:  # the place of each component, -1 for none
             yield from enumerate([(units[k], 1)] if k >= 0 else [] for k in places)
         case ["matrix", name, transposed]:
-            (rows, columns), w = tensors[name][1:]
-            for i in range(columns if transposed else rows):
+            (*rows, columns), w = tensors[name][1:]
+            for i in range(columns if transposed else prod(rows)):
                 row = w[i::columns] if transposed else w[i * columns : (i + 1) * columns]
                 yield i, zip(units, row, strict=True)
         case ["conv2d", name, [_, *image], *axes, groups]:  # axes: stride, padding, dilation
@@ -555,7 +556,8 @@ def check_proof(problem: Problem, proof: Any) -> int:
         match item:
             case ["cut", int(k), value]:
                 if box.depth % EVERY == 0:
-                    box.settle()
+                    with suppress(ValueError):  # what a function does not allow here, it may in the halves
+                        box.settle()
                 stack += reversed([(half, parts) for half in box.halves(k, number(value))])
             case ["case", int(k)]:
                 need(k >= 0 and parts[k][0] == "or", f"node {place}: no alternatives")

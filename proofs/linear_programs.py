@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .bounds import Bounds, Rows
-from .program import Affine, Free, Relu
+from .program import Affine, Free, Function, Relu
 from .relaxation import Phase
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -31,7 +31,8 @@ class Duals:
 
 
 class RegionProgram:
-    """One region (row `k` of `bounds`) over columns: free variables scaled to [0, 1], open ReLUs, σ."""
+    """One region (row `k` of `bounds`) over columns: free variables scaled to [0, 1], open ReLUs, other
+    functions, σ."""
 
     def __init__(self, bounds: Bounds, k: int, rows: Rows, phases: tuple[Phase, ...]) -> None:
         self.bounds, self.k, self.rows, self.phases = bounds, k, rows, phases
@@ -43,7 +44,8 @@ class RegionProgram:
         }
         self.free = bounds.lo.shape[1]
         self.columns: dict[tuple[int, int], int] = {}
-        for step, units in self.open.items():
+        between = {k: range(step.size) for k, step in enumerate(self.steps) if isinstance(step, Function)}
+        for step, units in (*self.open.items(), *between.items()):
             for i in units:
                 self.columns[step, i] = self.free + len(self.columns)
         self.width = self.free + len(self.columns) + 1
@@ -99,9 +101,20 @@ class RegionProgram:
                     matrix = matrix + dense @ made[source][0]
                     const = const + dense @ made[source][1]
                 made.append((matrix, const))
+            elif isinstance(step, Function):
+                made.append(self.between(number))
             else:
                 made.append(self.relu(number, *made[step.source]))
         return made
+
+    def between(self, step: int) -> tuple[Array, Array]:
+        """A function is anything between its bounds: a column of its own for each component."""
+        low, high = (side[self.k].cpu().numpy() for side in self.bounds.interval(step))
+        matrix = np.zeros((len(low), self.width))
+        for i in range(len(low)):
+            matrix[i, self.columns[step, i]] = 1.0
+            self.constrain(matrix[i], high[i] - low[i])
+        return matrix, low
 
     def relu(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
         """On, off, or a column of its own between its lines."""

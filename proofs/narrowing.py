@@ -14,7 +14,7 @@ import numpy as np
 
 from .formulas import Atom, Both, Either, Formula, atoms
 from .obligations import Obligation
-from .program import Affine, Free, Matrix, Program, Relu
+from .program import Affine, Free, Function, Matrix, Program, Relu
 from .translation import Form
 
 _TRUE = Atom(Form(), strict=False)
@@ -58,7 +58,7 @@ def _parts(formula: Formula) -> list[Formula]:
 
 
 def _read(program: Program, parts: list[Formula]) -> set[int]:
-    """Free variables on which ReLUs or atoms depend; through affine steps they may cancel."""
+    """Free variables on which functions or atoms depend; through affine steps they may cancel."""
     n = program.size(0)
     linear: list[Matrix] = [np.eye(n)]
     read = np.zeros(n, dtype=bool)
@@ -68,6 +68,10 @@ def _read(program: Program, parts: list[Formula]) -> set[int]:
             linear.append(sum(parts_of, start=np.zeros((step.size, n))))
         elif isinstance(step, Relu):
             read |= linear[step.source].any(axis=0)
+            linear.append(np.zeros((step.size, n)))
+        elif isinstance(step, Function):
+            for source in step.sources:
+                read |= linear[source].any(axis=0)
             linear.append(np.zeros((step.size, n)))
     for form in (atom.form for part in parts for atom in atoms(part)):
         read |= sum((float(c) * linear[s][i] for (s, i), c in form.terms), start=np.zeros(n)) != 0

@@ -31,7 +31,7 @@ class ClaimNetworks:
         self.loaded: dict[str, Network] = {}
         self.circuits: dict[Circuit, Network] = {}
         # by the network itself: equal weights do not make equal networks
-        self.lowered: dict[Network, Graph | UnsupportedError] = {}
+        self.lowered: dict[tuple[Network, bool], Graph | UnsupportedError] = {}
 
     def faults(self, claim: Claim) -> list[Fault]:
         """Load what a claim needs; what cannot be loaded, or does not fit."""
@@ -98,19 +98,24 @@ class ClaimNetworks:
         """Exact forms of a claim's networks; None and the reasons where one has none."""
         found, reasons = {}, []
         for name in claim.networks:
-            network = self.network(claim, name)
-            if network not in self.lowered:
-                try:
-                    self.lowered[network] = lower(network.module, network.in_shape)
-                except UnsupportedError as error:
-                    self.lowered[network] = error
-            graph = self.lowered[network]
+            graph = self.graph(self.network(claim, name), claim.semantics == "float32")
             if isinstance(graph, Graph):
                 site = self.site(claim, name)
                 found[name] = graph.up_to(site) if site else graph
             else:
                 reasons.append(f"{name}: {'; '.join(map(str, graph.faults))}")
         return (None, " | ".join(reasons)) if reasons else (found, "")
+
+    def graph(self, network: Network, rounding: bool) -> Graph | UnsupportedError:
+        """The exact form of a network, or why it has none."""
+        if (network, rounding) not in self.lowered:
+            tokens = network.input == "token"
+            try:
+                found = lower(network.module, network.in_shape, tokens=tokens, rounding=rounding)
+                self.lowered[network, rounding] = found
+            except UnsupportedError as error:
+                self.lowered[network, rounding] = error
+        return self.lowered[network, rounding]
 
 
 def named_at(claim: Claim, name: str) -> tuple[str, ...]:

@@ -1,13 +1,17 @@
-"""The exact form of networks and claims: a straight-line program of affine maps and ReLUs over the rationals.
+"""The exact form of networks and claims: a straight-line program of affine maps, ReLUs and other functions.
 
 Step 0 holds the free variables t. An affine step is Σ_s M_s v_s + c over earlier steps s, plus a rounding
 error of at most γ_k (Σ|M_s||v_s| + |c|) + k·2⁻¹²⁶ per row, where k = `depth` (0: exact). A ReLU step is
-max(v, 0), exact in every semantics. Everything else of the language is written in these two.
+max(v, 0), exact in every semantics. Other functions are products, exp, reciprocals, roots and rows of tables;
+softmax and norms are written in these.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -17,6 +21,9 @@ import numpy as np
 
 Matrix = np.ndarray[Any, np.dtype[Any]]
 """float64, every entry meant exactly; or objects, each a Fraction."""
+
+_CONTEXT = Context(prec=60)
+_BITS = 512
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,16 @@ class Affine:
         return len(self.const)
 
     @cached_property
-    def integral(self) -> list[tuple[int, Matrix, int]]:
-        """The terms in integers: source step, N and D with M = N / D."""
-        return [(source, *integers(matrix)) for source, matrix in self.terms]
+    def integral(self) -> list[tuple[int, Matrix, Matrix, Matrix, int]]:
+        """The terms in integers: source step, the rows and columns that are not 0, their N, and D, with
+        M = N / D."""
+        found = []
+        for source, matrix in self.terms:
+            rows, columns = np.nonzero(matrix)
+            distinct, places = np.unique(matrix[rows, columns], return_inverse=True)
+            whole, scale = integers(distinct)
+            found.append((source, rows, columns, whole[places.ravel()], scale))
+        return found
 
 
 @dataclass(frozen=True)
@@ -47,13 +61,24 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A product of two steps, or `exp`, `reciprocal`, `sqrt` of one, component by component; or the rows of a
+    `table` [tokens, columns], one after the other, for the whole numbers of a step."""
+
+    kind: str
+    sources: tuple[int, ...]
+    size: int
+    table: Matrix | None = None
+
+
+@dataclass(frozen=True)
 class Free:
     """The free variables."""
 
     size: int
 
 
-Step = Free | Affine | Relu
+Step = Free | Affine | Relu | Function
 
 
 @dataclass
@@ -80,26 +105,58 @@ class Program:
         """Number of ReLUs."""
         return sum(step.size for step in self.steps if isinstance(step, Relu))
 
+    def functions(self) -> int:
+        """Number of components that functions other than ReLU make."""
+        return sum(step.size for step in self.steps if isinstance(step, Function))
+
     def evaluate(self, point: list[Fraction]) -> list[Matrix]:
-        """All values at an exact point, as Fractions; roundings left out."""
+        """All values at an exact point, as Fractions; roundings left out, functions to some 60 digits."""
         values: list[Matrix] = []
         for step in self.steps:
             if isinstance(step, Free):
                 values.append(np.array(point, dtype=object))
             elif isinstance(step, Relu):
                 values.append(np.array([max(v, Fraction(0)) for v in values[step.source]], dtype=object))
+            elif isinstance(step, Function):
+                values.append(_function(step, [values[s] for s in step.sources]))
             else:
                 values.append(_exact_affine(step, values))
         return values
 
 
+def _function(step: Function, read: list[Matrix]) -> Matrix:
+    if step.table is not None:
+        rows = [step.table[int(v)] for v in read[0]]
+        return np.array([Fraction(float(v)) for row in rows for v in row], dtype=object)
+    calls: dict[str, Callable[..., Fraction]] = {
+        "exp": lambda v: Fraction(_decimal(max(v, Fraction(-4096))).exp(_CONTEXT)),
+        "sqrt": lambda v: Fraction(_decimal(v).sqrt(_CONTEXT)),
+        "reciprocal": lambda v: 1 / v,
+        "product": operator.mul,
+    }
+    made = [_short(calls[step.kind](*each)) for each in zip(*read, strict=True)]
+    return np.array(made, dtype=object)
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return _CONTEXT.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def _short(value: Fraction) -> Fraction:
+    """Numbers that grow too long are cut far behind what matters."""
+    if value.denominator.bit_length() <= 2 * _BITS:
+        return value
+    return Fraction((value.numerator << _BITS) // value.denominator, 1 << _BITS)
+
+
 def _exact_affine(step: Affine, values: list[Matrix]) -> Matrix:
     """Through integers with one denominator: an order of magnitude faster than sums of fractions."""
     total = np.array([Fraction(c) for c in step.const], dtype=object)
-    for source, rows, scale in step.integral:
+    for source, rows, columns, entries, scale in step.integral:
         whole, below = integers(values[source])
-        product = rows.dot(whole) if rows.size else np.zeros(len(rows), dtype=object)
-        total = total + np.array([Fraction(int(p), below * scale) for p in product], dtype=object)
+        sums = np.zeros(step.size, dtype=object)
+        np.add.at(sums, rows, entries * whole[columns])
+        total = total + np.array([Fraction(int(p), below * scale) for p in sums], dtype=object)
     return total
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .lowering import Graph, Operation, window_places
-from .program import Affine, Matrix, Program, Relu
+from .lowering import Graph, window_places
+from .program import Affine, Function, Matrix, Program, Relu
+from .tape import Operation
 
 
 @dataclass(frozen=True)
@@ -92,26 +93,34 @@ class _Network:
         if kind == "relu":
             source = values[first]
             return self.program.add(Relu(source, self.program.size(source)))
-        return self.affine([(values[s], how) for s, *how in first], rest[0])
+        if kind == "affine":
+            return self.affine([(values[s], how) for s, *how in first], rest[0])
+        if kind == "table":
+            table = self.graph.tensors[rest[0]]
+            size = self.program.size(values[first]) * table.shape[-1]
+            return self.program.add(Function(kind, (values[first],), size, table))
+        sources = tuple(values[s] for s in (first, *rest))
+        return self.program.add(Function(kind, sources, self.program.size(sources[0])))
 
     def affine(self, parts: list[tuple[int, list[Any]]], const: str) -> int:
         """Σ map(step) + const."""
+        maps = [
+            (source, linear_map(how, self.graph.tensors, self.program.size(source))) for source, how in parts
+        ]
         terms: dict[int, Matrix] = {}
-        for source, how in parts:
-            matrix = linear_map(how, self.graph.tensors, self.program.size(source))
-            terms[source] = terms.get(source, np.zeros(matrix.shape)) + matrix
-        size = len(next(iter(terms.values())))
+        for source, matrix in maps:
+            terms[source] = terms[source] + matrix if source in terms else matrix
+        size = len(maps[0][1])
         offset = self.graph.tensors[const[1:]] if const[0] == "@" else np.array([float(Fraction(const))])
         offset = np.repeat(offset.ravel(), size // offset.size)
-        depth = roundings(list(terms.values()), offset) if self.rounding else 0
+        depth = roundings([matrix for _, matrix in maps], offset) if self.rounding else 0
         return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth))
 
 
 def roundings(matrices: list[Matrix], offset: Matrix) -> int:
     """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, the constant."""
-    weights = np.concatenate(matrices, axis=1)
-    longest = int((weights != 0).sum(axis=1).max(initial=0))
-    plain = bool(np.isin(weights, (-1.0, 0.0, 1.0)).all())
+    longest = int(sum((m != 0).sum(axis=1) for m in matrices).max(initial=0))
+    plain = all(bool(np.isin(m, (-1.0, 0.0, 1.0)).all()) for m in matrices)
     return max(longest - plain, 0) + bool(offset.any())
 
 
@@ -125,7 +134,8 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
         scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
         return scaled
     if kind == "matrix":
-        return tensors[rest[0]].T if rest[1] else tensors[rest[0]]
+        weights = tensors[rest[0]].reshape(-1, tensors[rest[0]].shape[-1])
+        return weights.T if rest[1] else weights
     return _convolution(tensors[rest[0]], *rest[1:])
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, Both, Formula
-from assay.proofs.program import Affine, Free, Relu, Step
+from assay.proofs.program import Affine, Free, Function, Relu, Step
 from assay.proofs.search import Search
 from assay.proofs.translation import Form
 from assay.proofs.verdicts import Proved, Unknown, Verdict, Witness
@@ -99,6 +99,8 @@ class Encoding:
                 self.declare(f"t{i}", lo, hi, "Int" if whole else "Real")
         elif isinstance(step, Relu):
             self.relu(number, step)
+        elif isinstance(step, Function):
+            self.function(number, step)
         else:
             self.affine(number, step)
 
@@ -136,6 +138,21 @@ class Encoding:
             self.lines.append(f"(assert (= {name} (ite (>= {inside} 0.0) {inside} 0.0)))")
             chord = f"(* {_number(most / (most - least))} (- {inside} {_number(least)}))"
             self.lines.append(f"(assert (and (>= {name} 0.0) (>= {name} {inside}) (<= {name} {chord})))")
+
+    def function(self, number: int, step: Function) -> None:
+        """Declare functions between their bounds, with the equation that defines them where it is polynomial;
+        not in float32, where they are rounded."""
+        low, high = self.bounds.interval(number)
+        for i in range(step.size):
+            name, read = f"v{number}_{i}", [self.name(f"v{s}_{i}") for s in step.sources]
+            self.declare(name, Fraction(float(low[0, i])), Fraction(float(high[0, i])))
+            equations = {
+                "product": f"(= {name} (* {' '.join(read)}))",
+                "reciprocal": f"(= 1.0 (* {name} {read[0]}))",
+                "sqrt": f"(= {read[0]} (* {name} {name}))",
+            }
+            if step.kind in equations and not self.bounds.batch.rounding:
+                self.lines.append(f"(assert {equations[step.kind]})")
 
     def name(self, step_name: str) -> str:
         """Free variables are t0, t1, …; a whole one is an Int and must be converted."""

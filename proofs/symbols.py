@@ -1,0 +1,249 @@
+"""Running a torch module on symbols: tensors that hold ids of cells (see `tape`) in the place of numbers.
+
+torch breaks what a module does down to its elementary operations and hands each of them over. Two data are
+run at once, to see that each stays by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from .faults import Fault, RefusalError
+from .tape import SECOND, Ids, Tape
+
+Handler = Callable[..., Any]
+
+
+class Symbol(Tensor):
+    """A tensor of `ids` [the tensor's shape] that a `tracer` computes with."""
+
+    ids: Tensor
+    tracer: Tracer
+
+    @staticmethod
+    def __new__(cls, ids: Tensor, dtype: torch.dtype, tracer: Tracer) -> Symbol:
+        """Wrap ids, with their shape and strides."""
+        made: Any = Tensor._make_wrapper_subclass(
+            cls, ids.shape, strides=ids.stride(), dtype=dtype, device=torch.device("cpu")
+        )
+        made.ids, made.tracer = ids, tracer
+        return cast(Symbol, made)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What torch would break down too early is taken whole; everything else goes on."""
+        tracer = _tracer(args, kwargs)
+        if func in tracer.wholes:
+            return tracer.attempt(tracer.wholes[func], func, args, kwargs or {})
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """One elementary operation."""
+        return _tracer(args, kwargs).operation(func, args, kwargs or {})
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"Symbol({tuple(self.shape)})"
+
+
+def _tracer(args: Any, kwargs: Any) -> Tracer:
+    return next(leaf.tracer for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Symbol))
+
+
+class Tracer:
+    """Runs a module on symbols and records what it computes.
+
+    Attributes:
+        handlers: what is done for each elementary operation of torch; called with the tracer first.
+        wholes: the same for functions that torch would break down.
+        rounding: whether the record is to enclose what torch computes in float32.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        in_shape: tuple[int, ...],
+        tokens: bool,
+        rounding: bool,
+        handlers: Mapping[Any, Handler],
+        wholes: Mapping[Any, Handler],
+    ) -> None:
+        stored = module.state_dict(keep_vars=True)
+        parameters = {name: t.detach() for name, t in stored.items() if t.is_floating_point()}
+        self.module, self.in_shape, self.rounding = module, in_shape, rounding
+        self.handlers, self.wholes = handlers, wholes
+        self.dtype = next((p.dtype for p in module.parameters()), torch.float32)
+        self.input_dtype = torch.long if tokens else self.dtype
+        self.tape = Tape(int(np.prod(in_shape, dtype=np.int64)), parameters)
+        self.storages = {t.untyped_storage().data_ptr(): name for name, t in parameters.items() if t.numel()}
+        self.faults: list[Fault] = []
+        self.sites: dict[str, Ids] = {}
+        self.path = [""]
+
+    def run(self) -> Ids:
+        """Run the module; the ids of its output, flattened, for the first datum."""
+        first = np.arange(self.tape.size).reshape(1, *self.in_shape)
+        x = self.symbol(np.concatenate([first, first + SECOND]), self.input_dtype)
+        swapped: dict[str, Tensor] = {
+            name: self.symbol(self.tape.entries(name), tensor.dtype)
+            for name, tensor in self.tape.parameters.items()
+        }
+        try:
+            with torch.no_grad(), self.watched(), _plain_attention():
+                result = torch.func.functional_call(self.module, swapped, (x,), tie_weights=False)
+        except Exception as error:  # the module's own code runs here: anything may come
+            if not self.faults:
+                self.fault(f"the network does not run on inputs of shape {self.in_shape}: {error}")
+            return np.zeros(1, dtype=np.int64)
+        if not isinstance(result, Symbol) or result.ids.ndim < 1 or not self.separate(result):
+            self.fault("the output is not one tensor computed from the input, datum by datum")
+            return np.zeros(1, dtype=np.int64)
+        return result.ids[0].numpy().ravel()
+
+    def separate(self, result: Symbol) -> bool:
+        """Whether the result's first axis holds the data, each of them computed from itself."""
+        ids = result.ids.numpy()
+        first, datum = self.tape.of(ids)
+        return len(ids) == 2 and bool(
+            (first[0] == first[1]).all() and (datum[0] != 2).all() and (datum[1] != 1).all()
+        )
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Follow which module runs, and keep what each gives."""
+        handles = []
+        for path, module in self.module.named_modules():
+            if path:
+                handles.append(module.register_forward_pre_hook(partial(self.entered, path)))
+                handles.append(module.register_forward_hook(partial(self.left, path)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def entered(self, path: str, module: nn.Module, args: Any) -> None:
+        """A module starts."""
+        self.path.append(path)
+
+    def left(self, path: str, module: nn.Module, args: Any, result: Any) -> None:
+        """A module ends."""
+        self.path.pop()
+        if isinstance(result, Symbol) and result.ids.ndim and self.separate(result):
+            self.sites[path] = result.ids[0].numpy().ravel().copy()
+
+    def fault(self, message: str) -> None:
+        """Something that has no exact form."""
+        found = Fault(message, where=self.path[-1] or "network")
+        if found not in self.faults:
+            self.faults.append(found)
+
+    def operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """One of torch's operations: computed with numbers where it has no cells, or by its handler."""
+        symbols = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Symbol)]
+        packet, name = func.overloadpacket, func.overloadpacket.__name__
+        changes = name.endswith("_") and not name.startswith("_") and packet not in self.handlers
+        if not changes and all(bool((s.ids < 0).all()) for s in symbols):
+            return func(*tree_map(self.number, args), **tree_map(self.number, kwargs))
+        if changes:
+            return self.in_place(name, args, kwargs)
+        handler = self.handlers.get(packet)
+        return self.attempt(handler, func, args, kwargs)
+
+    def attempt(self, handler: Handler | None, func: Any, args: Any, kwargs: Any) -> Any:
+        """What a handler gives; a refusal is noted, and the computation goes on with something."""
+        try:
+            if handler is None:
+                raise RefusalError("has no exact form here")
+            return handler(self, *args, **kwargs)
+        except RefusalError as refusal:
+            name = getattr(getattr(func, "overloadpacket", func), "__name__", str(func))
+            self.fault(f"{name}: {refusal}")
+            return self.anything(func, args, kwargs)
+
+    def anything(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Zeros in the shape of the result."""
+
+        def shaped(leaf: Any) -> Any:
+            return (
+                torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if isinstance(leaf, Tensor) else leaf
+            )
+
+        try:
+            result = func(*tree_map(shaped, args), **tree_map(shaped, kwargs))
+        except Exception as error:  # torch raises whatever the arguments do not fit
+            raise RuntimeError("it gives numbers, not tensors, that depend on the input") from error
+
+        def zeros(leaf: Any) -> Any:
+            return (
+                self.symbol(np.full(tuple(leaf.shape), -1), leaf.dtype) if isinstance(leaf, Tensor) else leaf
+            )
+
+        return tree_map(zeros, result)
+
+    def in_place(self, name: str, args: Any, kwargs: Any) -> Any:
+        """What changes its first argument: the same without that, written over it."""
+        target = args[0]
+        if not isinstance(target, Symbol):
+            raise RuntimeError(f"{name} writes what depends on the input into another tensor")
+        if name in ("copy_", "fill_", "zero_"):
+            new = args[1] if len(args) > 1 else 0.0
+        else:
+            new = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
+        target.ids.copy_(torch.as_tensor(self.ids(new)))
+        return target
+
+    def number(self, leaf: Any) -> Any:
+        """A symbol of constants as an ordinary tensor."""
+        if not isinstance(leaf, Symbol):
+            return leaf
+        return torch.as_tensor(self.tape.values(leaf.ids.numpy())).to(leaf.dtype)
+
+    def ids(self, value: Any) -> Ids:
+        """The ids of a symbol, of the network's own tensors or parts of them, or of numbers."""
+        if isinstance(value, Symbol):
+            return np.asarray(value.ids.numpy())
+        if not isinstance(value, Tensor):
+            value = torch.tensor(value, dtype=self.dtype)
+        elif (
+            name := self.storages.get(value.untyped_storage().data_ptr() if value.numel() else 0)
+        ) is not None:
+            whole = self.tape.parameters[name]
+            numbers = torch.empty(whole.untyped_storage().nbytes() // whole.element_size(), dtype=torch.long)
+            numbers.as_strided(whole.shape, whole.stride(), whole.storage_offset()).copy_(
+                torch.as_tensor(self.tape.entries(name))
+            )
+            return np.asarray(numbers.as_strided(value.shape, value.stride(), value.storage_offset()).numpy())
+        return self.tape.constant_ids(value)
+
+    def symbol(self, ids: Any, dtype: torch.dtype | None = None) -> Symbol:
+        """A symbol of given ids."""
+        return Symbol(
+            torch.as_tensor(np.ascontiguousarray(ids) if isinstance(ids, np.ndarray) else ids),
+            dtype or self.dtype,
+            self,
+        )
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Without torch's fused encoder layers."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
