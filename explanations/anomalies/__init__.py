@@ -6,28 +6,36 @@ explanations, fine-tuning for each input, and the field's usual ones. :func:`jud
 AUROC and the two gates.
 """
 
+from .beam import Beam
 from .classical import LocalOutliers, NegativeLoss, Quadratic, leverage, mahalanobis
 from .detection import Detection, Detector, Verdicts, anomaly_labels, complete_gate, judge, usual_detectors
 from .explained import explained
+from .growth import Grown, Growth, Limited, PartsGrowth
 from .measures import Detected, auroc, detected, mean_interval, p_values
-from .minimal import minimal, restricted
 from .observations import Observations, observe, observed
-from .output_bits import OutputBits, usual_output_delta
+from .output_bits import OutputBits, tolerated_delta, usual_output_delta
 from .repeated import Memorised, RepeatedData, train_repeated
-from .site_bits import Growth, SiteBits, WorstCase, usual_delta, within_budget
+from .restriction import restricted
+from .shortest import ShortestCode
+from .site_bits import SiteBits, WorstCase, usual_delta, within_budget
 
 __all__ = [
+    "Beam",
     "Detected",
     "Detection",
     "Detector",
+    "Grown",
     "Growth",
+    "Limited",
     "LocalOutliers",
     "Memorised",
     "NegativeLoss",
     "Observations",
     "OutputBits",
+    "PartsGrowth",
     "Quadratic",
     "RepeatedData",
+    "ShortestCode",
     "SiteBits",
     "Verdicts",
     "WorstCase",
@@ -40,11 +48,11 @@ __all__ = [
     "leverage",
     "mahalanobis",
     "mean_interval",
-    "minimal",
     "observe",
     "observed",
     "p_values",
     "restricted",
+    "tolerated_delta",
     "train_repeated",
     "usual_delta",
     "usual_detectors",

@@ -13,9 +13,10 @@ from assay.explanations.subject import Setting, Subject
 from assay.models import Dataset, Network, Scope
 
 from .detection import Detector
+from .growth import Growth
 from .observations import Observations
-from .output_bits import OutputBits, usual_output_delta
-from .site_bits import Growth, SiteBits, WorstCase, usual_delta, within_budget
+from .output_bits import OutputBits, tolerated_delta
+from .site_bits import SiteBits, WorstCase, usual_delta, within_budget
 
 
 def explained(
@@ -80,7 +81,7 @@ def _outputs(
         raise ExplanationError("the bits of outputs need the network: --setting site has activations alone")
     step = None
     if network.output == "regression":
-        step = delta if delta is not None else usual_output_delta(trusted)
+        step = delta if delta is not None else tolerated_delta(explanation, trusted)
     return OutputBits.fit(explanation, trusted, step)
 
 

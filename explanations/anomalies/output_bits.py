@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from assay.explanations.errors import ExplanationError
 from assay.mdl import kl_bits
-from assay.mdl.grid import quantise
+from assay.mdl.grid import EXACT
 from assay.mdl.keyed import keyed, rough_bits
 from assay.mdl.parts import SentParts, send_parts
 from assay.mdl.target import MICRO
@@ -32,9 +32,10 @@ CHUNK = 256
 class OutputBits:
     """A mechanism explanation as it is sent, and fixed codes of active sets and residuals.
 
-    Outputs are told on a grid of step ``delta``; where it is None, by KL(model ‖ explanation) in steps of
-    2⁻²⁰ bits, and what the explanation calls impossible by a raw outcome behind a flag. ``parts_bits`` is
-    the budget that it takes, ``trusted_bits`` the whole message about the trusted data.
+    Numbers are told in steps of ``delta`` from what the explanation predicts, which restores them to half a
+    step; where it is None, by KL(model ‖ explanation) in steps of 2⁻²⁰ bits, and what the explanation calls
+    impossible by a raw outcome behind a flag. ``parts_bits`` is the budget that it takes, ``trusted_bits``
+    the whole message about the trusted data.
     """
 
     name: str
@@ -63,7 +64,7 @@ class OutputBits:
         active = torch.cat([one for one, _ in told])
         predicted = torch.cat([one for _, one in told])
         counts = active.sum(0)
-        truth = _outputs(trusted)
+        truth = outputs_of(trusted)
         residual, impossible = None, 0.0
         if delta is not None:
             left = _residual(predicted, truth, delta)
@@ -75,19 +76,19 @@ class OutputBits:
         support = SupportPrices.fit(counts, len(active))
         parts = sent.total(counts.numpy())
         made = cls(explanation.name, explanation, sent, delta, support, residual, parts, 0.0, impossible)
-        bits = made._bits(active, predicted, truth).sum()
+        bits = made.bits(active, predicted, truth).sum()
         return replace(made, trusted_bits=parts + float(bits))
 
     def score(self, seen: Observations) -> Tensor:
         """Bits of every datum [n], float64."""
-        bits, start, truth = [], 0, _outputs(seen)
+        bits, start, truth = [], 0, outputs_of(seen)
         for active, predicted in _told(self.explanation, self.sent, seen):
             rows = slice(start, start + len(predicted))
-            bits.append(self._bits(active, predicted, truth[rows]))
+            bits.append(self.bits(active, predicted, truth[rows]))
             start = rows.stop
         return torch.cat(bits)
 
-    def _bits(self, active: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
+    def bits(self, active: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
         """Bits of each datum; active [data · positions, parts]."""
         row, part = active.nonzero(as_tuple=True)
         sets = self.support.prices(row, part, len(active)).reshape(len(truth), -1).sum(1)
@@ -101,7 +102,7 @@ class OutputBits:
 
 def rough_length(explanation: Any, trusted: Observations, delta: float | None, precision: int) -> float:
     """A quick length of the message about trusted data, parts included: for choosing among messages."""
-    sent, truth = send_parts(explanation.parts(), precision, thorough=False), _outputs(trusted)
+    sent, truth = send_parts(explanation.parts(), precision, thorough=False), outputs_of(trusted)
     told = list(_told(explanation, sent, trusted))
     active, predicted = torch.cat([one for one, _ in told]), torch.cat([one for _, one in told])
     counts, rows = active.sum(0), len(active)
@@ -134,10 +135,23 @@ def _told(explanation: Any, sent: SentParts, seen: Observations) -> Iterator[tup
 
 def usual_output_delta(trusted: Observations) -> float:
     """A sixteenth of the spread of the trusted outputs (1 where they do not vary)."""
-    return float(_outputs(trusted).double().std()) / 16 or 1.0
+    return float(outputs_of(trusted).double().std()) / 16 or 1.0
 
 
-def _outputs(seen: Observations) -> Tensor:
+def tolerated_delta(explanation: Any, trusted: Observations, share: float = 0.05) -> float:
+    """The step at which the explanation holds: all outputs within half a step on 1 − ``share`` of the data.
+
+    Not finer than the usual step. Finer grids tell what no explanation at this budget says, a sum over all
+    outputs that drowns what it does say; this step is chosen by trusted data alone.
+    """
+    sent, truth = send_parts(explanation.parts(), max(PRECISIONS), thorough=False), outputs_of(trusted)
+    predicted = torch.cat([one for _, one in _told(explanation, sent, trusted)])
+    worst = (truth.double() - predicted.double()).abs().flatten(1).amax(1)
+    return max(2 * float(torch.quantile(worst, 1 - share)), usual_output_delta(trusted))
+
+
+def outputs_of(seen: Observations) -> Tensor:
+    """The model's outputs, or an error."""
     if seen.outputs is None:
         raise ExplanationError("the bits of outputs need the model's outputs")
     return seen.outputs
@@ -148,8 +162,13 @@ def _flat(logits: Tensor) -> Tensor:
 
 
 def _residual(predicted: Tensor, truth: Tensor, delta: float) -> Tensor:
-    """Integers [data, coordinates]."""
-    return (quantise(truth, delta) - quantise(predicted, delta)).flatten(1)
+    """Steps from the prediction to the truth, rounded: integers [data, coordinates]."""
+    steps = (truth.double() - predicted.double()) / delta
+    if not bool((steps.abs() < EXACT).all()):
+        raise ExplanationError(
+            f"outputs lie {float(steps.abs().max()):g} steps from the prediction: delta is too fine"
+        )
+    return steps.round().long().flatten(1)
 
 
 def _coordinates(residual: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from assay.models import Network, Superposition, SuperpositionConfig
 from assay.models.zoo import AdamW, minimise
 from torch import Tensor
 
+from .restriction import restricted
+
 ACTIVE = 0.05
 
 
@@ -88,19 +90,32 @@ def noisy(x: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     return moved
 
 
-def represented(toy: Memorised) -> Tensor:
-    """The ordinary features that the hidden layer represents: column norms >= 1/2, not of x*: [k]."""
+def represented(W: Tensor) -> Tensor:
+    """The features that the network represents: alone at strength 1, W rebuilds half of it or more: [k].
+
+    ‖W_i‖² >= ½. It is a rule about the network; x* has no part in it.
+    """
+    return (W.square().sum(0) >= 0.5).nonzero().flatten()
+
+
+def explanation(toy: Memorised) -> Components:
+    """The minimal explanation: the represented features, and nothing else."""
+    return restricted(features(toy), represented(toy.network.parameters()["W"]).cpu())
+
+
+def available(toy: Memorised) -> Tensor:
+    """The ordinary features that negatives are made of: column norms >= 1/2, not of x*: [k]."""
     W = toy.network.parameters()["W"]
     large: Tensor = W.norm(dim=0) >= 0.5
     return (large & (toy.star == 0)).nonzero().flatten()
 
 
 def unusual(toy: Memorised, count: int, features: int, generator: torch.Generator) -> Tensor:
-    """Pure unusual combinations of ordinary features [count, n]: so many represented ones at once, no others.
+    """Pure unusual combinations of ordinary features [count, n]: so many available ones at once, no others.
 
     Strengths are uniform on [1/2, 1], so x may be longer than any ordinary one.
     """
-    pool = represented(toy)
+    pool = available(toy)
     features = min(features, len(pool))
     which = pool[torch.rand(count, len(pool), generator=generator).argsort(1)[:, :features]]
     strength = 0.5 + torch.rand(count, features, generator=generator) / 2

@@ -42,11 +42,15 @@ class SiteBits:
         x = trusted.rows()
         problem = SiteProblem(x, GridTarget(delta), delta, trusted.positions)
         channel = Channel(explanation, delta, calibrate(explanation, problem, "auto", 512).knobs)
-        code = channel.integers(x)
+        return cls.of(channel, channel.integers(x), x)
+
+    @classmethod
+    def of(cls, channel: Channel, code: Code, x: Tensor) -> SiteBits:
+        """Prices fitted to the trusted rows x [n, d] as they are told by a code."""
         counts = torch.bincount(code.part, minlength=code.parts)
         residual = channel.residual(x, code)
         fitted = cls(
-            explanation.name,
+            channel.explanation.name,
             channel,
             SupportPrices.fit(counts, code.rows),
             KeyedPrices.fit(code.part, code.value, channel.parts),
@@ -54,7 +58,7 @@ class SiteBits:
             channel.sent.total(counts.cpu().numpy()),
             0.0,
         )
-        told = float(fitted._bits(code, residual).sum())
+        told = float(fitted.bits(code, residual).sum())
         return cls(**{**vars(fitted), "trusted_bits": fitted.parts_bits + told})
 
     def score(self, seen: Observations) -> Tensor:
@@ -64,9 +68,10 @@ class SiteBits:
     def rows(self, x: Tensor) -> Tensor:
         """Bits of every row of activations [rows, d]: active set, coefficients and residual."""
         code = self.channel.integers(x)
-        return self._bits(code, self.channel.residual(x, code))
+        return self.bits(code, self.channel.residual(x, code))
 
-    def _bits(self, code: Code, residual: Tensor) -> Tensor:
+    def bits(self, code: Code, residual: Tensor) -> Tensor:
+        """Bits of each row of a code [rows], with what it leaves on the grid [rows, d]."""
         bits = self.support.prices(code.row, code.part, code.rows)
         bits = bits.index_add(0, code.row.cpu(), self.values.prices(code.part, code.value))
         return bits + self.residual.prices(_coordinates(residual), residual).sum(1)
@@ -120,31 +125,3 @@ class WorstCase:
     def score(self, seen: Observations) -> Tensor:
         """The largest bits of every datum [n] among the admitted."""
         return torch.stack([one.score(seen) for one in self.admitted()]).amax(0)
-
-
-@dataclass(frozen=True, eq=False)
-class Growth:
-    """How many bits a base explanation has to grow to explain one input: fine-tuning by one part.
-
-    The part is what the base leaves of the row, written at ``precision`` bits a coordinate; its use pays
-    for the active set (2 log2 n bits would be a name that nobody uses yet: −log2 of half a count in n + 1). A
-    datum grows by the lesser of telling it under the base as it is, and of the base with the part.
-    """
-
-    base: SiteBits
-    precision: int = 6
-    name = "fine-tuned for each input"
-
-    def score(self, seen: Observations) -> Tensor:
-        """Bits of every datum [n]."""
-        x, channel = seen.rows(), self.base.channel
-        code = channel.integers(x)
-        residual = channel.residual(x, code)
-        plain = self.base._bits(code, residual)
-        peak = residual.abs().amax(1, keepdim=True).clamp_min(1).double()
-        steps = (2.0 ** (self.precision - 1) - 1) / peak
-        part = ((residual * steps).round() / steps).round().long()
-        left = self.base._bits(code, residual - part)
-        written = self.precision * residual.shape[1] + 8.0
-        rows = len(self.base.support.on)
-        return seen.by_datum(torch.minimum(plain, left + written + torch.log2(torch.tensor(rows + 1.0))))

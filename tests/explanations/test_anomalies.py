@@ -21,12 +21,11 @@ from assay.explanations.anomalies import (
     judge,
     leverage,
     mahalanobis,
-    minimal,
     p_values,
+    tolerated_delta,
     train_repeated,
     usual_delta,
     usual_detectors,
-    usual_output_delta,
     within_budget,
 )
 from assay.explanations.anomalies.backdoors import (
@@ -36,7 +35,7 @@ from assay.explanations.anomalies.backdoors import (
     triggered,
 )
 from assay.explanations.anomalies.prices import KeyedPrices, MixedCode
-from assay.explanations.anomalies.repeated import features, noisy, ordinary, represented, unusual
+from assay.explanations.anomalies.repeated import available, explanation, noisy, ordinary, unusual
 from assay.mdl.streams import Universal
 from assay.models import zoo
 from click.testing import CliRunner
@@ -113,13 +112,14 @@ def test_the_memorised_datum_stands_out_of_unusual_combinations(
     star = seen(toy, toy.star[None])
     plain = seen(toy, ordinary(toy.task, 300, g))
     strange = seen(toy, unusual(toy, 300, 2, g))
-    assert not bool(toy.star[represented(toy)].any())
-    told = minimal(features(toy), trusted, usual_output_delta(trusted), 4)
+    assert not bool(toy.star[available(toy)].any())
+    minimal = explanation(toy)
+    told = OutputBits.fit(minimal, trusted, tolerated_delta(minimal, trusted))
     outputs = [auroc(told.score(other), told.score(star)) for other in (plain, strange)]
     distance = mahalanobis(trusted)
     by_distance = auroc(distance.score(strange), distance.score(star))
     assert outputs[0] >= 0.97
-    assert outputs[1] > max(0.8, by_distance + 0.2)
+    assert outputs[1] > max(0.95, by_distance + 0.2)
     noise = seen(toy, noisy(ordinary(toy.task, 300, g), 0.5, g))
     assert auroc(told.score(noise), told.score(star)) >= 0.97
 
