@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,8 +15,10 @@ from .failures import Command, Failure
 from .options import display_options
 from .sheets import Sheet
 
-if TYPE_CHECKING:
-    from assay.proofs.strategies import Bound, Subject
+Bound = Any
+Subject = Any
+Family = Any
+"""Modules with the same names: `assay.proofs.strategies` (max-of-K) and `assay.proofs.words` (products)."""
 
 REFUTED = 1
 SCHEMA = "assay.bounds/1"
@@ -78,25 +80,24 @@ def bound(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Bound a max-of-K transformer's accuracy from below, over all inputs, by proofs of different lengths.
+    """Bound a network's accuracy from below, over all inputs, by proofs of different lengths.
 
     MODEL is a transformer of one layer and one attention head that answers with the largest of its K tokens,
-    such as zoo:max-of-4. The accuracy is that of all v^K sequences; the length of a proof is what it takes to
-    verify it, in operations. Strategies: brute-force, by-paths, cubic, sub-cubic (and -low-rank-QK,
-    -low-rank-EU), and numerator forms such as joint-apart-exact; all of them says which suit the model.
+    such as zoo:max-of-4, or a recurrent network of products, such as zoo:sum-of-8 and zoo:word-of-6. The
+    accuracy is that of all v^K sequences; the length of a proof is what it takes to verify it, in operations.
+    Strategies: brute-force, by-paths, cubic, sub-cubic (and -low-rank-QK, -low-rank-EU), and numerator forms
+    such as joint-apart-exact; for products fourier and pairs; all of them says which suit the model.
 
     Exit codes: 0 proved, 1 the strategy rests on a rule that is false, or none fits the budget.
     """
-    from assay.proofs import strategies
-
     if plot is not None and plot.suffix not in (".svg", ".html"):
         raise Failure(f"{plot}: unknown kind of picture, expected .svg or .html")
     screen = Display(display, as_json)
-    subject = _subject(model, semantics)
+    strategies, subject = _subject(model, semantics)
     limit = float("inf") if budget is None else budget
     try:
         with screen.working() as report:
-            bounds = _bounds(subject, strategy, limit, partial(report, model) if report else None)
+            bounds = _bounds(strategies, subject, strategy, limit, partial(report, model) if report else None)
     except strategies.UnsoundRule as error:
         click.echo(f"{strategy}: rejected: {error}", err=True)
         ctx.exit(REFUTED)
@@ -105,7 +106,7 @@ def bound(
     if certificates is not None and provable is None:
         raise Failure(f"no bound of strategy {strategy} within the budget has a certificate")
     path = strategies.certify(provable, subject, certificates) if certificates and provable else None
-    document = _document(subject, model, bounds, best, path)
+    document = _document(strategies, subject, model, bounds, best, path)
     _write(document, bounds, subject, out, plot)
     screen.document(document)
     screen.sheet(_sheet(bounds, best))
@@ -114,30 +115,37 @@ def bound(
         ctx.exit(REFUTED)
 
 
-def _subject(model: str, semantics: Any) -> Subject:
+def _subject(model: str, semantics: Any) -> tuple[Family, Subject]:
     from assay.models import load
-    from assay.proofs.strategies import Subject
+    from assay.models.products import ComplexProduct, MatrixProduct
+    from assay.proofs import strategies, words
 
-    subject = Subject(load(model), semantics)
-    subject.shape, subject.slack  # noqa: B018  (read now, so that bad input is told before work begins)
-    return subject
+    network = load(model)
+    if isinstance(network.module, ComplexProduct | MatrixProduct):
+        products = words.Subject(network, semantics)
+        products.shape  # noqa: B018  (read now, so that bad input is told before work begins)
+        return words, products
+    subject = strategies.Subject(network, semantics)
+    subject.shape, subject.slack  # noqa: B018  (as above)
+    return strategies, subject
 
 
-def _bounds(subject: Subject, strategy: str, budget: float, report: Any) -> list[Bound]:
-    from assay.proofs import strategies
-
+def _bounds(strategies: Family, subject: Subject, strategy: str, budget: float, report: Any) -> list[Bound]:
     if strategy == "search":
-        return strategies.search(subject, budget, report)
+        return list(strategies.search(subject, budget, report))
     if strategy == "all":
-        return strategies.sweep(subject, budget, report)
+        return list(strategies.sweep(subject, budget, report))
     return [strategies.apply(strategies.named(strategy), subject)]
 
 
 def _document(
-    subject: Subject, model: str, bounds: Sequence[Bound], best: Bound | None, certificate: Path | None
+    strategies: Family,
+    subject: Subject,
+    model: str,
+    bounds: Sequence[Bound],
+    best: Bound | None,
+    certificate: Path | None,
 ) -> dict[str, Any]:
-    from assay.proofs import strategies
-
     shape = subject.shape
     shortest = {b.strategy for b in strategies.frontier(bounds)}
     return {
@@ -145,7 +153,7 @@ def _document(
         "model": model,
         "digest": subject.network.digest,
         "semantics": subject.semantics,
-        "shape": {"v": shape.v, "K": shape.K, "d_model": shape.d, "d_head": shape.e},
+        "shape": shape.sizes(),
         "sequences": str(shape.sequences),
         "bounds": [_row(b, b.strategy in shortest) for b in bounds],
         "best": best and best.strategy.name,
@@ -182,7 +190,8 @@ def _write(
     if plot is not None:
         title = f"{document['model']}: certified accuracy against length of proof"
         points = [(b.operations, b.accuracy, b.strategy.name) for b in bounds]
-        write_whole(plot, picture(title, points, subject.shape.K, subject.shape.v).encode())
+        sizes = document["shape"]  # published points are of max-of-K alone, whose tokens are v
+        write_whole(plot, picture(title, points, sizes["K"], sizes.get("v", 0)).encode())
 
 
 def _sheet(bounds: Sequence[Bound], best: Bound | None) -> Sheet:

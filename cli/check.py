@@ -27,7 +27,8 @@ def check(ctx: click.Context, certificates: tuple[str, ...], weights: tuple[str,
     """Check certificates with exact integer arithmetic: exit 0 if all are accepted, 1 if one is rejected.
 
     The checkers are single files of Python's standard library: ``python check.py CERTIFICATE`` does the same
-    for claims, ``python check_bound.py CERTIFICATE`` for accuracy bounds.
+    for claims, ``python check_bound.py CERTIFICATE`` for accuracy bounds of max-of-K, ``python check_words.py
+    CERTIFICATE`` for those of products.
     """
     missing = [path for path in (*certificates, *weights) if not Path(path).is_file()]
     if missing:
@@ -50,7 +51,8 @@ def checker_of(path: Path) -> str:
     except ValueError:
         return "check.py"  # which says what is wrong with it
     head = str(content.get("format")) if isinstance(content, dict) else ""
-    return "check_bound.py" if head.startswith("assay.bound/") else "check.py"
+    by_format = {"assay.bound": "check_bound.py", "assay.words": "check_words.py"}
+    return by_format.get(head.partition("/")[0], "check.py")
 
 
 def checker_path(name: str = "check.py") -> Path:

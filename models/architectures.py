@@ -11,6 +11,7 @@ from torch import nn
 
 from .errors import InputError
 from .hooks import HookPoint
+from .products import ComplexProduct, MatrixProduct, ProductConfig
 from .toys import ResidualMLP, ResidualMLPConfig, Superposition, SuperpositionConfig
 from .transformer import Transformer, TransformerConfig
 
@@ -20,6 +21,8 @@ CONFIGURED: dict[str, tuple[type[nn.Module], type[Any]]] = {
     "transformer": (Transformer, TransformerConfig),
     "superposition": (Superposition, SuperpositionConfig),
     "residual-mlp": (ResidualMLP, ResidualMLPConfig),
+    "complex-product": (ComplexProduct, ProductConfig),
+    "matrix-product": (MatrixProduct, ProductConfig),
 }
 
 PLAIN: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "identity": nn.Identity, "hook": HookPoint}

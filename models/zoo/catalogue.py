@@ -17,13 +17,13 @@ from assay.models.errors import InputError
 from assay.models.network import Network
 from assay.models.storage import read_network, save, write_whole
 
-from . import boolean, byte_lm, comparator, digits, max_of_k, resid_mlp, tms
+from . import boolean, byte_lm, comparator, digits, max_of_k, resid_mlp, tms, words
 from .entry import Entry
 from .training import Progress
 
 __all__ = ["UnknownNetwork", "card", "data", "entry", "export", "load", "names", "train"]
 
-FAMILIES = (byte_lm, tms, resid_mlp, comparator, digits, max_of_k, boolean)
+FAMILIES = (byte_lm, tms, resid_mlp, comparator, digits, max_of_k, boolean, words)
 CARD_SEED = 1
 
 

@@ -42,6 +42,10 @@ class Shape:
         """How many weights there are: to read them is the shortest that any proof can be."""
         return 2 * self.v * self.d + self.K * self.d + 4 * self.d * self.e
 
+    def sizes(self) -> dict[str, int]:
+        """What a report says of them."""
+        return {"v": self.v, "K": self.K, "d_model": self.d, "d_head": self.e}
+
 
 @dataclass(frozen=True)
 class MaxOfK:

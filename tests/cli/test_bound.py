@@ -97,9 +97,30 @@ def test_no_proof_fits_a_tiny_budget(run, model):
     assert "no proof fits the budget" in done.output
 
 
+def test_sums_and_words_are_bounded_beyond_any_list(run):
+    for model, words, strategy in (("sum-of-8", 59**8, "fourier"), ("word-of-6", 24**6, "pairs")):
+        done = run("bound", f"zoo:{model}", "--strategy", strategy, "--certificates", "kept", "--json")
+        assert done.exit_code == 0, done.output
+        report = json.loads(done.stdout)
+        assert report["bounds"][0]["certified"] == report["sequences"] == str(words)
+        assert report["shape"]["n"] ** report["shape"]["K"] == words
+        checked = run("check", report["certificate"])
+        assert checked.exit_code == 0
+        assert f"right on at least {words} of {words} words" in checked.output
+
+
+def test_products_are_drawn_without_published_points_of_others(run):
+    args = ("--strategy", "fourier", "--semantics", "float32", "--plot", "f.svg", "--out", "r.json")
+    assert run("bound", "zoo:sum-of-8", *args).exit_code == 0
+    assert "published" not in Path("f.svg").read_text().replace(".published", "")
+    assert json.loads(Path("r.json").read_text())["shape"] == {"group": "Z59", "n": 59, "K": 8, "width": 16}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["zoo:sum-of-8", "--strategy", "fouriers"], "did you mean fourier"),
+        (["zoo:word-of-6", "--strategy", "fourier"], "S4, 24 symbols, expected sums"),
         (["zoo:digits"], "expected a transformer"),
         (["zoo:max-of-4", "--strategy", "cubik"], "did you mean cubic"),
         (["zoo:max-of-4", "--strategy", "cubic", "--semantics", "float32"], "sound for semantics real"),

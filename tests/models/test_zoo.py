@@ -29,6 +29,8 @@ def test_the_zoo_holds_what_it_promises():
         "digits",
         "max-of-4",
         "boolean",
+        "sum-of-8",
+        "word-of-6",
     }
 
 

@@ -1,0 +1,202 @@
+"""Words by pairs: that two factors multiply like two elements, looked up for every pair, in any finite group.
+
+Let c_s be the state after the one symbol s, κ a number near how much a factor stretches, and for all s and x
+
+    c_s M[x] = κ (c_(s x) + Σ_b β_b c_b),   ||β||_1 <= ε.
+
+The β are coordinates in a basis of the c_b. A state κ^(t-1) Σ_s α_s c_s moves by x to κ^t Σ_s α_s (c_(s x) +
+Σ β c). So after the word x_1 … x_K with product s it is κ^(K-1) (c_s + Σ_b η_b c_b) with ||η||_1 <=
+(1 + ε)^(K-1) - 1 = r, and with L = c U, s is told if for every j
+
+    L_ss - L_sj  >  r max_t |L_ts - L_tj|.
+
+Nothing but the group is said of the network: no basis has to be found in which factors are representations,
+and no norm of a matrix bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from assay.models import Network
+from assay.models.groups import group
+from assay.models.products import ComplexProduct
+from assay.proofs.faults import InputError
+from assay.proofs.strategies import Meter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .fixed import ONE, PLACES
+from .reading import Shape, whole
+
+__all__ = ["Pairs", "basis"]
+
+Exact = NDArray[Any]
+"""Python's whole numbers in an array of objects."""
+
+
+def basis(network: Network) -> tuple[int, ...]:
+    """Symbols whose states are a well-conditioned basis: found by a pivoted QR."""
+    from scipy.linalg import qr
+
+    states = _states(network).numpy()
+    _, r, chosen = qr(states.T, mode="economic", pivoting=True)
+    width = states.shape[1]
+    sizes = np.abs(np.diag(r))
+    if len(states) < width or sizes.min() <= 1e-9 * sizes.max():
+        raise InputError(
+            f"strategy pairs: the {len(states)} states after one symbol do not span {width} dimensions"
+        )
+    return tuple(sorted(int(b) for b in chosen[:width]))
+
+
+class Pairs:
+    """The bound of one network in the coordinates of one basis."""
+
+    def __init__(
+        self, network: Network, shape: Shape, chosen: Sequence[int], float32: bool, meter: Meter
+    ) -> None:
+        self.shape, self.float32, self.meter = shape, float32, meter
+        self.M, self.U, self.start, self.shift = _weights(network)
+        self.C: Exact = np.array([self.start @ m for m in self.M])
+        self.C_shift = self.shift if shape.complex else 2 * self.shift
+        self.X = self._inverse(chosen)
+        self.kappa = self._stretch()
+        self.off = [self._defect(x) for x in range(shape.n)]
+        self._metered()
+
+    def answers(self, copies: int) -> list[bool]:
+        """Which products are surely told right; no symbols can be apart, for every state is some symbol's."""
+        assert copies == 0
+        factors = [ONE + max(self.off)] * (self.shape.K - 1)
+        factors += [ONE + self._first()] if self.float32 else []
+        r = -(-prod(factors) >> PLACES * (len(factors) - 1)) - ONE
+        self.meter.each("powers", len(factors))
+        return [self._told(s, r) for s in range(self.shape.n)]
+
+    def _inverse(self, chosen: Sequence[int]) -> Exact:
+        """The inverse of the basis, in units of 2^-60, rounded down."""
+        from sympy import ZZ
+        from sympy.polys.matrices import DomainMatrix
+
+        width = self.C.shape[1]
+        rows = [[ZZ(int(e)) for e in self.C[b]] for b in chosen]
+        numerators, denominator = DomainMatrix(rows, (width, width), ZZ).inv_den()
+        inverse = [
+            [(int(e) << PLACES + self.C_shift) // int(denominator) for e in row]
+            for row in numerators.to_list()
+        ]
+        return np.array(inverse, dtype=object)
+
+    def _stretch(self) -> int:
+        """κ in units of 2^-60: how much the identity stretches states."""
+        kept, all_of_it = int((self.C @ self.M[0] * self.C).sum()), int((self.C * self.C).sum())
+        kappa = (kept << PLACES) // (all_of_it << self.shift)
+        if kappa <= ONE >> 8:
+            raise InputError("strategy pairs: the identity's factor all but erases states")
+        return kappa
+
+    def _defect(self, x: int) -> int:
+        """ε[x], in units of 2^-60, rounded up."""
+        table = group(self.shape.group).table[:, x].numpy()
+        v = (self.C @ self.M[x] << PLACES) - (self.C[table] * self.kappa << self.shift)
+        width = v.shape[1]
+        # The inverse is rounded down by less than a unit.
+        most = max((np.abs(v @ self.X).sum(1) + width * np.abs(v).sum(1)).tolist())
+        off = -(-int(most) // (self.kappa << self.C_shift + self.shift))
+        return off + (self._rounded(x) if self.float32 else 0)
+
+    def _rounded(self, x: int) -> int:
+        """What float32 adds to ε[x]: states are no larger than the largest entries of the c_s."""
+        return self._roundings(np.abs(self.C).max(0), x, self.kappa << self.C_shift + self.shift)
+
+    def _first(self) -> int:
+        """What float32 adds before: the state after the first symbol, if it is not looked up."""
+        if self.shape.complex:
+            return 0
+        unit = ONE << 2 * self.shift
+        return max(self._roundings(np.abs(self.start), x, unit) for x in range(self.shape.n))
+
+    def _roundings(self, sizes: Exact, x: int, unit: int) -> int:
+        """γ Σ_ij sizes_i |M_ij| ||e_j X||_1, in units of 2^-60; one more covers underflow."""
+        reach = np.abs(self.X).sum(1) + len(self.X)
+        if (
+            reach.max() >= ONE << 30
+            or not ONE**self.shape.K >> 20 < self.kappa**self.shape.K < ONE**self.shape.K << 40
+        ):
+            raise InputError("strategy pairs: a basis or a stretch so extreme that float32 says nothing")
+        n = len(self.X) + 4
+        weighed = int(sizes @ np.abs(self.M[x]) @ reach) * n << PLACES
+        return -(-weighed // (unit * ((1 << 24) - n))) + 1
+
+    @cached_property
+    def _logits(self) -> tuple[Exact, list[int], list[int]]:
+        """L; for each answer the largest |L_ts - L_tj|; what float32 may do to its logit, before 1 + r."""
+        L: Exact = self.C @ self.U
+        low, high = L.min(1)[:, None], L.max(1)[:, None]
+        spread = np.maximum(L - low, high - L).max(0).tolist()
+        n = len(self.X) + 4
+        size = np.abs(self.C).max(0) @ np.abs(self.U)
+        return L, spread, [-(-int(w) * n // ((1 << 24) - n)) for w in size] if self.float32 else [0] * len(L)
+
+    def _told(self, s: int, r: int) -> bool:
+        L, spread, rounded = self._logits
+        margin = int(L[s, s]) - max(int(e) for j, e in enumerate(L[s]) if j != s)
+        underflow = 1 << max(0, self.C_shift + self.shift - 20) if self.float32 else 0
+        return (margin << PLACES) > r * spread[s] + (ONE + r) * (rounded[s] + max(rounded)) + underflow
+
+    def _metered(self) -> None:
+        """Operations: a product with a complex factor takes six a coordinate, with a matrix d (2 d - 1)."""
+        n, d, width, meter = self.shape.n, self.shape.d, self.C.shape[1], self.meter
+        if not self.shape.complex:
+            meter.product("states", n, d, d)
+        meter.each("basis inverted", width**3, times=2)
+        meter.each("stretch", n * width, times=4)
+        if self.shape.complex:
+            meter.each("pairs of factors", n * n * d, times=6)
+        else:
+            meter.product("pairs of factors", n * n, d, d)
+        meter.each("defects", n * n * width, times=2)
+        meter.product("defects in the basis", n * n, width, width)
+        meter.each("defects in the basis", n * n * width, times=2)
+        meter.product("logits", n, width, n)
+        meter.each("spread and margins", n * n, times=5)
+        if self.float32:
+            meter.each("float32", n * width * width, times=2)
+
+
+def _weights(network: Network) -> tuple[Exact, Exact, Exact, int]:
+    """Factors M [n, D, D], U [D, n] and start [D] as whole numbers in units of 2^-shift, and the shift."""
+    state = {name: tensor.detach().cpu().double() for name, tensor in network.module.state_dict().items()}
+    shift = max(int(max(denominators(t))).bit_length() - 1 for t in state.values())
+    exact = {name: np.array(whole(tensor, shift), dtype=object) for name, tensor in state.items()}
+    if not isinstance(network.module, ComplexProduct):
+        return exact["M"], exact["U"], exact["start"], shift
+    a, b = exact["Z"][..., 0], exact["Z"][..., 1]
+    n, d = a.shape
+    M = np.zeros((n, 2 * d, 2 * d), dtype=object)
+    k = np.arange(d)
+    M[:, k, k] = M[:, d + k, d + k] = a
+    M[:, k, d + k], M[:, d + k, k] = b, -b
+    start = np.array([1] * d + [0] * d, dtype=object)
+    return M, np.concatenate([exact["W"][:, 0], exact["W"][:, 1]]), start, shift
+
+
+def denominators(tensor: Tensor) -> list[int]:
+    """Of each entry."""
+    return [entry.as_integer_ratio()[1] for entry in tensor.flatten().tolist()]
+
+
+def _states(network: Network) -> Tensor:
+    """The states after one symbol, as floats [n, D]."""
+    module = network.module
+    state = {name: tensor.detach().cpu().double() for name, tensor in module.state_dict().items()}
+    if isinstance(module, ComplexProduct):
+        states: Tensor = state["Z"].permute(0, 2, 1).flatten(1)
+    else:
+        states = state["start"] @ state["M"]
+    return states

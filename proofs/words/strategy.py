@@ -1,0 +1,212 @@
+"""What these strategies are, and what they are applied to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from assay.models import Network
+from assay.models.groups import group
+from assay.proofs.faults import InputError
+from assay.proofs.strategies import Bound, Meter, Semantics
+
+from .counting import certified
+from .fourier import Waves, frequencies, outlying
+from .pairs import Pairs, basis
+from .reading import Shape, read
+
+__all__ = ["BruteForce", "Explained", "Strategy", "Subject", "apply"]
+
+Form = Literal["fourier", "pairs"]
+LIMIT = 1 << 26
+BATCH = 1 << 16
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network that multiplies, and the arithmetic that is claimed about."""
+
+    network: Network
+    semantics: Semantics = "real"
+
+    def __post_init__(self) -> None:
+        if self.semantics == "float32" and self.network.dtype != torch.float32:
+            raise InputError(
+                f"network {self.network.name!r}: weights are {self.network.dtype}, expected torch.float32"
+            )
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The sizes.  Raises `InputError`."""
+        return read(self.network)
+
+
+class Strategy(Protocol):
+    """A way to bound from below how many words a network is right on."""
+
+    @property
+    def name(self) -> str:
+        """What to ask for."""
+
+    @property
+    def argument(self) -> str:
+        """Why the bound holds: the rules it uses."""
+
+    @property
+    def semantics(self) -> tuple[Semantics, ...]:
+        """The arithmetics that it is sound for."""
+
+    def suits(self, shape: Shape) -> bool:
+        """Whether it is about such networks."""
+
+    def cost(self, shape: Shape) -> int:
+        """The operations that are known before the weights are."""
+
+    def unexplained(self, shape: Shape) -> int:
+        """The unexplained dimension: how many cases are told apart."""
+
+    def certified(self, subject: Subject, meter: Meter) -> int:
+        """How many of the n^K words are certified; counts its operations.  Raises `InputError`."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A bound by an explanation of how factors multiply: `fourier`, with some symbols apart, or `pairs`.
+
+    Attributes:
+        apart: how many symbols, those with the largest errors, are a class of their own.
+    """
+
+    form: Form
+    apart: int = 0
+
+    @property
+    def name(self) -> str:
+        """The form and how many symbols are apart: pairs, fourier-4-apart."""
+        return self.form + (f"-{self.apart}-apart" if self.apart else "")
+
+    @property
+    def argument(self) -> str:
+        """The rules."""
+        rules = {
+            "fourier": "product of factors, triangle, larger amplitude, Cauchy-Schwarz, answers read off",
+            "pairs": "atoms, growth of atoms",
+        }
+        return rules[self.form] + (", words by symbols apart" if self.apart else "")
+
+    semantics: tuple[Semantics, ...] = ("real", "float32")
+
+    def suits(self, shape: Shape) -> bool:
+        """Fourier modes are of sums."""
+        return not self.apart if self.form == "pairs" else shape.complex and self.apart < shape.n
+
+    def cost(self, shape: Shape) -> int:
+        """The largest parts: every weight, or every pair of states and factors."""
+        if self.form == "fourier":
+            return 50 * shape.n * shape.d
+        width = shape.d * (1 + shape.complex)
+        return shape.n**2 * width * (2 * width + 3)
+
+    def unexplained(self, shape: Shape) -> int:
+        """What each weight leaves over, and margins by difference; or pairs of states, and of answers."""
+        return (2 * shape.d + 1) * shape.n if self.form == "fourier" else 2 * shape.n**2
+
+    def told(self, subject: Subject) -> tuple[int, ...]:
+        """The numbers that the verifier is told: frequencies, or the symbols of the basis."""
+        network = subject.network
+        return frequencies(network) if self.form == "fourier" else basis(network)
+
+    def set_apart(self, subject: Subject) -> tuple[int, ...]:
+        """The symbols that are apart."""
+        return outlying(subject.network, self.told(subject), self.apart) if self.apart else ()
+
+    def bits(self, subject: Subject) -> float:
+        """The length of what is told, in bits: the basis; or frequencies, and which symbols are apart."""
+        n, told = subject.shape.n, len(self.told(subject))
+        if self.form == "pairs":
+            return math.log2(math.comb(n, told))
+        return told * math.log2(n) + math.log2(n) + math.log2(math.comb(n, self.apart))
+
+    def certified(self, subject: Subject, meter: Meter) -> int:
+        """How many of the n^K words are certified."""
+        network, shape, float32 = subject.network, subject.shape, subject.semantics == "float32"
+        if not self.suits(shape):
+            raise InputError(f"strategy {self.name}: {shape.group}, {shape.n} symbols, expected sums of more")
+        told, apart = self.told(subject), self.set_apart(subject)
+        if self.form == "pairs":
+            return certified(shape, (), Pairs(network, shape, told, float32, meter).answers, meter)
+        waves = Waves(network, shape, told, apart, float32, meter)
+        return certified(shape, apart, waves.answers, meter)
+
+
+class BruteForce:
+    """Run the network on every word, as torch computes it here."""
+
+    name = "brute-force"
+    argument = "every word is run"
+    semantics: tuple[Semantics, ...] = ("float32",)
+
+    def suits(self, shape: Shape) -> bool:
+        """Where there are not too many words."""
+        return shape.sequences <= LIMIT
+
+    def cost(self, shape: Shape) -> int:
+        """One forward pass for each word."""
+        meter = Meter()
+        if shape.complex:
+            meter.each("products", (shape.K - 1) * shape.d, times=6)
+            meter.product("logits", 1, 2 * shape.d, shape.n)
+        else:
+            meter.product("products", shape.K, shape.d, shape.d)
+            meter.product("logits", 1, shape.d, shape.n)
+        meter.each("comparison", shape.n)
+        return meter.total * shape.sequences
+
+    def unexplained(self, shape: Shape) -> int:
+        """Every logit of every word."""
+        return shape.n * shape.sequences
+
+    def certified(self, subject: Subject, meter: Meter) -> int:
+        """How many words the network gets right.  Raises `InputError` if there are too many."""
+        shape = subject.shape
+        if not self.suits(shape):
+            raise InputError(
+                f"strategy {self.name}: {shape.n}^{shape.K} words are too many to list, "
+                f"expected at most {LIMIT}"
+            )
+        meter.each("forward passes", self.cost(shape))
+        return sum(int(right.sum()) for _, right in outcomes(subject))
+
+
+def outcomes(subject: Subject) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
+    """Every word, and whether its product has the one largest logit: [b, K] and [b], a batch at a time."""
+    return [_judged(subject, first) for first in range(0, subject.shape.sequences, BATCH)]
+
+
+def _judged(subject: Subject, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = subject.shape
+    numbers = torch.arange(first, min(first + BATCH, shape.sequences))
+    words = numbers[:, None] // shape.n ** torch.arange(shape.K) % shape.n
+    best = subject.network(words.to(subject.network.device)).cpu().topk(2, dim=-1)
+    right = best.indices[:, 0] == group(shape.group).product(words)
+    return words, right & (best.values[:, 0] > best.values[:, 1])
+
+
+def apply(strategy: Strategy, subject: Subject) -> Bound:
+    """Run a strategy.  Raises `InputError` where it does not apply."""
+    if subject.semantics not in strategy.semantics:
+        wanted = " or ".join(strategy.semantics)
+        raise InputError(f"strategy {strategy.name}: sound for semantics {wanted}, not {subject.semantics}")
+    shape, meter = subject.shape, Meter()
+    start = time.perf_counter()
+    found = strategy.certified(subject, meter)
+    seconds = time.perf_counter() - start
+    told: Any = strategy
+    return Bound(
+        told, found, shape.sequences, meter.total, dict(meter.parts), strategy.unexplained(shape), seconds
+    )

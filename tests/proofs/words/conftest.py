@@ -1,0 +1,70 @@
+"""Small networks of products: made by hand from representations, and disturbed, so that some words fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import permutations
+
+import pytest
+import torch
+from assay.models.groups import group
+from assay.models.products import ComplexProduct, MatrixProduct, ProductConfig
+from assay.models.zoo.words import network
+from assay.proofs.words import Subject
+
+
+@cache
+def sums(n: int, length: int, frequencies: tuple[int, ...], noise: float, seed: int = 0) -> Subject:
+    """Factors of these frequencies, disturbed."""
+    module = ComplexProduct(ProductConfig(f"Z{n}", length, len(frequencies)))
+    angles = 2 * torch.pi * torch.arange(n)[:, None] * torch.tensor(frequencies) / n
+    turns = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        module.Z.copy_(turns + noise * torch.randn(turns.shape, generator=generator))
+        answers = turns.permute(1, 2, 0)
+        module.W.copy_(answers + noise * torch.randn(answers.shape, generator=generator))
+    return Subject(network(module))
+
+
+@cache
+def words(degree: int, length: int, noise: float, seed: int = 0) -> Subject:
+    """The regular representation of a symmetric group in a random basis, disturbed."""
+    elements = group(f"S{degree}")
+    n, generator = elements.order, torch.Generator().manual_seed(seed)
+    module = MatrixProduct(ProductConfig(elements.name, length, n))
+    turn = torch.eye(n) + 0.2 * torch.randn(n, n, generator=generator)
+    regular = torch.nn.functional.one_hot(elements.table.T, n).float()  # [x, s, s x]
+    with torch.no_grad():
+        moved = torch.linalg.inv(turn) @ regular @ turn
+        module.M.copy_(moved + noise * torch.randn(moved.shape, generator=generator))
+        module.start.copy_(turn[0])
+        module.U.copy_(torch.linalg.inv(turn))
+    return Subject(network(module))
+
+
+@pytest.fixture(scope="session")
+def summing() -> Callable[..., Subject]:
+    """Networks that add."""
+    return sums
+
+
+@pytest.fixture(scope="session")
+def permuting() -> Callable[..., Subject]:
+    """Networks that multiply permutations."""
+    return words
+
+
+@pytest.fixture(scope="session")
+def multiply() -> Callable[[int, list[int]], int]:
+    """The product of permutations, by hand: a second way to the tables."""
+
+    def product(degree: int, word: list[int]) -> int:
+        listed = list(permutations(range(degree)))
+        reached = tuple(range(degree))
+        for x in word:
+            reached = tuple(listed[x][i] for i in reached)
+        return listed.index(reached)
+
+    return product
