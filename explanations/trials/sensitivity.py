@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from assay.explanations.errors import ExplanationError
@@ -19,37 +20,40 @@ from torch import Tensor
 
 from .divergence import divergences
 
-Moves = Callable[[Tensor, torch.Generator], Tensor]
-"""Activations [n, d] to directions of any length [n, d]."""
+Moves = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""From bases [n, d] and real activations [n, d] to directions of any length [n, d]."""
+
+Base = Literal["real", "covariance-random"]
+"""What is moved: the data's activations, or Gaussian draws with their mean and covariance."""
 
 
-def isotropic(a: Tensor, g: torch.Generator) -> Tensor:
+def isotropic(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
     """Uniform on the sphere."""
-    return torch.randn(a.shape, generator=g).to(a)
+    return torch.randn(base.shape, generator=g).to(base)
 
 
-def covariance_mix(a: Tensor, g: torch.Generator) -> Tensor:
+def covariance_mix(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
     """Gaussian with the covariance of the data: a mixture of centred data with random weights."""
-    weights = torch.randn(len(a), len(a), generator=g).to(a)
-    mixed: Tensor = weights @ (a - a.mean(0)) / len(a) ** 0.5
+    weights = torch.randn(len(real), len(real), generator=g).to(real)
+    mixed: Tensor = weights @ (real - real.mean(0)) / len(real) ** 0.5
     return mixed
 
 
-def real_mix(a: Tensor, g: torch.Generator) -> Tensor:
+def real_mix(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
     """The difference of two other data."""
-    first, second = (torch.randint(len(a), (len(a),), generator=g) for _ in range(2))
-    return a[first] - a[torch.where(first == second, (second + 1) % len(a), second)]
+    first, second = (torch.randint(len(real), (len(real),), generator=g) for _ in range(2))
+    return real[first] - real[torch.where(first == second, (second + 1) % len(real), second)]
 
 
-def to_covariance_random(a: Tensor, g: torch.Generator) -> Tensor:
+def to_covariance_random(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
     """Towards a Gaussian draw with the mean and covariance of the data."""
-    return a.mean(0) + covariance_mix(a, g) - a
+    return real.mean(0) + covariance_mix(base, real, g) - base
 
 
-def to_real_other(a: Tensor, g: torch.Generator) -> Tensor:
+def to_real_other(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
     """Towards another datum."""
-    step = 1 + torch.randint(len(a) - 1, (len(a),), generator=g)
-    return a[(torch.arange(len(a)) + step) % len(a)] - a
+    step = 1 + torch.randint(len(real) - 1, (len(real),), generator=g)
+    return real[(torch.arange(len(real)) + step) % len(real)] - base
 
 
 BASELINES: dict[str, Moves] = {
@@ -64,17 +68,17 @@ BASELINES: dict[str, Moves] = {
 def along(directions: Tensor) -> Moves:
     """An explanation's own directions [k, d], one drawn for each datum, with a random sign."""
 
-    def moves(a: Tensor, g: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(directions), (len(a),), generator=g)
-        sign = torch.randint(2, (len(a), 1), generator=g) * 2 - 1
-        return (directions[chosen] * sign).to(a)
+    def moves(base: Tensor, real: Tensor, g: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(directions), (len(base),), generator=g)
+        sign = torch.randint(2, (len(base), 1), generator=g) * 2 - 1
+        return (directions[chosen] * sign).to(base)
 
     return moves
 
 
 def error_of(reconstructed: Tensor) -> Moves:
     """Towards an explanation's reconstruction [n, d] of the same activations."""
-    return lambda a, g: reconstructed.to(a) - a
+    return lambda base, real, g: reconstructed.to(base) - base
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,34 +106,53 @@ def respond(
     lengths: Sequence[float] = (0.1, 0.3, 1.0),
     later: Sequence[str] = (),
     seed: int = 0,
+    base: Base = "real",
 ) -> list[Response]:
-    """Move the activations at a site ([n, d] or [n, positions, d]) by each length in each manner."""
+    """Move the activations at a site ([n, d] or [n, positions, d]) by each length in each manner.
+
+    With ``base`` "covariance-random" Gaussian draws stand in for the activations, before and after: where
+    real ones lie on plateaus, moves from these grow more.
+    """
     inputs = inputs.to(network.device)
     if len(inputs) < 3:
         raise ExplanationError(f"sensitivity needs three data or more, got {len(inputs)}")
+    if base not in get_args(Base):
+        raise ExplanationError(f"base {base!r} is not one of {', '.join(get_args(Base))}")
     with torch.no_grad():
-        outputs, seen = network.run(inputs, capture=[site, *later])
-        a = seen[site].flatten(0, -2)
-        R = (a - a.mean(0)).square().sum(1).mean().sqrt()
+        shaped = network.run(inputs, capture=[site])[1][site]
+        real = shaped.flatten(0, -2)
+        R = (real - real.mean(0)).square().sum(1).mean().sqrt()
+        start = real if base == "real" else _drawn(real, seed)
+        moved = _Moved(network, inputs, site, start.reshape(shaped.shape), later)
         found = []
         for name, move in moves.items():
-            rows = move(a, torch.Generator().manual_seed(seed))
+            rows = move(start, real, torch.Generator().manual_seed(seed))
             unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            steps = [(R * length * unit).reshape(seen[site].shape) for length in lengths]
-            moved = [network.run(inputs, later, {site: _add(step)}) for step in steps]
-            each = torch.stack([divergences(network, outputs, out) for out, _ in moved])
-            growth = {
-                s: torch.stack(
-                    [_grown(now[s] - seen[s], step) for (_, now), step in zip(moved, steps, strict=True)]
-                )
-                for s in later
-            }
-            found.append(Response(name, tuple(lengths), each, growth))
+            told = [moved.by((R * length * unit).reshape(shaped.shape)) for length in lengths]
+            growth = {s: torch.stack([grown[s] for _, grown in told]) for s in later}
+            found.append(Response(name, tuple(lengths), torch.stack([each for each, _ in told]), growth))
     return found
 
 
-def _add(step: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda a: a + step
+def _drawn(real: Tensor, seed: int) -> Tensor:
+    """Gaussian draws with the mean and covariance of real activations; not those that moves aim at."""
+    return real.mean(0) + covariance_mix(real, real, torch.Generator().manual_seed(seed + 1_000_003))
+
+
+class _Moved:
+    """A network whose activations at a site start from given ones."""
+
+    def __init__(
+        self, network: Network, inputs: Tensor, site: str, start: Tensor, later: Sequence[str]
+    ) -> None:
+        self.network, self.inputs, self.site, self.start, self.later = network, inputs, site, start, later
+        self.outputs, self.seen = network.run(inputs, later, {site: lambda a: start})
+
+    def by(self, step: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Divergence of each datum [n], and growth in L2 at later sites [n] each."""
+        outputs, seen = self.network.run(self.inputs, self.later, {self.site: lambda a: self.start + step})
+        grown = {s: _grown(seen[s] - self.seen[s], step) for s in self.later}
+        return divergences(self.network, self.outputs, outputs), grown
 
 
 def _grown(after: Tensor, before: Tensor) -> Tensor:
@@ -181,10 +204,21 @@ def untrained_twin(network: Network, seed: int = 0) -> Network:
 
 
 def plot(responses: Sequence[Response], title: str, path: Path | str) -> None:
-    """Divergence against length, a line for each manner: a page that needs no network."""
-    import plotly.graph_objects as go
+    """Divergence, and growth in L2 at later sites, against length: a page that needs no network."""
+    from plotly.subplots import make_subplots
 
-    figure = go.Figure(layout={"title": title, "xaxis": {"title": "length / R"}, "yaxis": {"type": "log"}})
-    for r in responses:
-        figure.add_scatter(x=list(r.lengths), y=r.divergence.mean(1).tolist(), name=r.name)
+    later = list(responses[0].amplification) if responses else []
+    figure = make_subplots(
+        rows=1, cols=1 + len(later), subplot_titles=["divergence", *(f"growth in L2: {s}" for s in later)]
+    )
+    for number, r in enumerate(responses):
+        drawn = [r.divergence, *(r.amplification[s] for s in later)]
+        for column, values in enumerate(drawn, 1):
+            look = {"name": r.name, "legendgroup": r.name, "showlegend": column == 1}
+            line = {"color": f"hsl({360 * number // len(responses)}, 70%, 45%)"}
+            figure.add_scatter(
+                x=list(r.lengths), y=values.mean(1).tolist(), line=line, row=1, col=column, **look
+            )
+    figure.update_layout(title=title, xaxis_title="length / R")
+    figure.update_yaxes(type="log", row=1, col=1)
     figure.write_html(str(path), include_plotlyjs=True)

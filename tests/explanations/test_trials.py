@@ -202,6 +202,30 @@ def test_directions_of_the_data_are_sensitive_and_controls_are_flat(digits, data
     assert len(respond(digits, data.inputs, "layers.1", own)) == 6
 
 
+def test_real_activations_lie_on_plateaus():
+    module, data = perceptron([64, 64, 64, 10]), zoo.data("digits", 360, 0)
+    torch.manual_seed(0)
+    images, labels = data.inputs, data.labels
+    for p in module.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    optimiser = torch.optim.AdamW(module.parameters(), 3e-3)
+    for _ in range(150):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(module(images), labels).backward()
+        optimiser.step()
+    network = Network("deep", module, "categorical", "real", (64,))
+    bases = {
+        base: {r.name: r for r in respond(network, images, "layers.1", later=["layers.3"], base=base)}
+        for base in ("real", "covariance-random")
+    }
+    real, drawn = bases["real"], bases["covariance-random"]
+    assert all(drawn[name].mean(0.3) > 2 * real[name].mean(0.3) for name in ("isotropic", "real mix"))
+    grown = [float(b["isotropic"].amplification["layers.3"][1].mean()) for b in bases.values()]
+    assert grown[0] < grown[1]
+    with pytest.raises(ExplanationError, match="base 'odd'"):
+        respond(network, images, "layers.1", base="odd")
+
+
 def test_an_untrained_language_model_still_answers():
     lm, text = zoo.load("byte-lm"), zoo.data("byte-lm", 3, 0)
     found = respond(untrained_twin(lm), text.inputs, "blocks.1.hook_resid_post", lengths=(0.3,))
