@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from .faults import RefusalError
 from .symbols import Handler, Symbol, Tracer
@@ -98,8 +100,9 @@ def products(t: Tracer, a: Ids, b: Ids) -> Ids:
     a, b = np.where(a < 0, b, a), np.where(a < 0, a, b)
     found, computed = np.empty_like(a), b >= 0
     if computed.any():
-        pair = np.sort([a[computed], b[computed]], axis=0)
-        found[computed] = t.tape.apply("product", *pair)
+        pair = np.array([a[computed], b[computed]])
+        order = np.argsort(t.tape.of(pair)[0], axis=0)  # the same for both data
+        found[computed] = t.tape.apply("product", *np.take_along_axis(pair, order, 0))
     for each in np.unique(b[~computed]):
         here = b == each
         factor = t.tape.constants[-1 - int(each)]
@@ -236,12 +239,28 @@ def _matrix(t: Tracer, name: str, transposed: bool, read: Ids, const: str, fixed
     )
 
 
+def linear(t: Tracer, x: Any, weight: Any, bias: Any = None) -> Symbol:
+    """x Wᵀ + bias."""
+    a, b = t.ids(x), np.ascontiguousarray(t.ids(weight).T)
+    if bias is not None:
+        return _biased(t, t.ids(bias), a, b)
+    return t.symbol(contract(t, a[None], b)[0] if a.ndim == 1 else contract(t, a, b))
+
+
 def added_product(t: Tracer, bias: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1) -> Symbol:
     """beta bias + alpha x y."""
     a, b, c = t.ids(x), t.ids(y), t.ids(bias)
+    if (beta, alpha) == (1, 1):
+        return _biased(t, c, a, b)
+    product = scaled(t, contract(t, a, b), Fraction(float(alpha)))
+    return add(t, t.symbol(product), t.symbol(scaled(t, c, Fraction(float(beta)))))
+
+
+def _biased(t: Tracer, c: Ids, a: Ids, b: Ids) -> Symbol:
+    """a b + c; one operation where b and c are whole tensors of the network."""
     name = t.tape.tensor_of(c)
     whole = name is not None and c.ndim == 1 and bool((c == t.tape.entries(name).ravel()).all())
-    if whole and (beta, alpha) == (1, 1) and b.ndim == 2 and t.tape.tensor_of(b) is not None:
+    if whole and b.ndim == 2 and t.tape.tensor_of(b) is not None:
         groups = _views(t, b)
         if (
             len(groups) == 1
@@ -250,8 +269,8 @@ def added_product(t: Tracer, bias: Any, x: Any, y: Any, *, beta: Any = 1, alpha:
         ):
             t.tape.stored(name or "")
             return t.symbol(_mapped(t, a, b, groups, name))
-    product = scaled(t, contract(t, a, b), Fraction(float(alpha)))
-    return add(t, t.symbol(product), t.symbol(scaled(t, c, Fraction(float(beta)))))
+    product = contract(t, a[None], b)[0] if a.ndim == 1 else contract(t, a, b)
+    return add(t, t.symbol(product), t.symbol(c))
 
 
 def _rows_of(t: Tracer, weights: Ids, groups: list[Group]) -> int:
@@ -352,4 +371,31 @@ ARITHMETIC: dict[Any, Handler] = {
     aten.sqrt: one_at_a_time("sqrt"),
 }
 
-__all__ = ["ARITHMETIC", "add", "broadcast", "multiply", "products", "reduced", "scaled", "subtract", "total"]
+PLAIN: dict[Any, Handler] = {
+    functional.linear: linear,
+    torch.relu: ARITHMETIC[aten.relu],
+    functional.relu: lambda t, x, inplace=False: ARITHMETIC[aten.relu](t, x),
+    Tensor.relu: ARITHMETIC[aten.relu],
+    Tensor.add: add,
+    Tensor.sub: subtract,
+    Tensor.mul: multiply,
+    torch.add: add,
+    torch.sub: subtract,
+    torch.mul: multiply,
+    torch.matmul: _product_of,
+    Tensor.matmul: _product_of,
+}
+"""Taken before torch breaks them down, which makes it load much that networks of these do not need."""
+
+__all__ = [
+    "ARITHMETIC",
+    "PLAIN",
+    "add",
+    "broadcast",
+    "multiply",
+    "products",
+    "reduced",
+    "scaled",
+    "subtract",
+    "total",
+]

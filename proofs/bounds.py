@@ -203,7 +203,8 @@ class Bounds:
         top, _ = self.upper(Rows(signed, torch.cat([shift, -shift], 1)), error)
         high, low = top.expand(len(self.lo), -1).chunk(2, 1)
         if rows is None or known is None:
-            return -low, high
+            low, high = functions.finite(-low, high) if self.batch.curved else (-low, high)
+            return (low, high) if known is None else (low.maximum(known[0]), high.minimum(known[1]))
         low = torch.maximum(known[0].gather(1, rows), -low)
         high = torch.minimum(known[1].gather(1, rows), high)
         return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)

@@ -16,7 +16,7 @@ Interval = tuple[Tensor, Tensor]
 _NOISE = 1e-14
 _LARGEST = 700.0
 """Where exp leaves float64."""
-_HUGE = 1e150
+_HUGE = 1e100
 _SHARE = 1e-11
 """How far from 0 the checker, which rounds coefficients, can tell what is divided by from 0."""
 _ULPS = {"exp": 2.0**-22, "product": 2.0**-24, "reciprocal": 2.0**-24, "sqrt": 2.0**-24, "table": 0.0}
@@ -70,9 +70,12 @@ def _outward(low: Tensor, high: Tensor, share: float) -> Interval:
     share, least = share + _NOISE, 2.0**-62
     nonnegative = low >= 0
     low = low - low.abs() * share - least
-    return torch.where(nonnegative, low.clamp(min=0), low), (high + high.abs() * share + least).clamp(
-        max=_HUGE
-    )
+    return finite(torch.where(nonnegative, low.clamp(min=0), low), high + high.abs() * share + least)
+
+
+def finite(low: Tensor, high: Tensor) -> Interval:
+    """Bounds where infinite ones, and none at all, are very large numbers."""
+    return low.nan_to_num(-_HUGE, _HUGE, -_HUGE), high.nan_to_num(_HUGE, _HUGE, -_HUGE)
 
 
 def _rows(table: Tensor, low: Tensor, high: Tensor) -> Interval:

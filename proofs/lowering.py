@@ -30,16 +30,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from .arithmetic import ARITHMETIC
+from .arithmetic import ARITHMETIC, PLAIN
 from .faults import InputError
 from .functions import FUNCTIONS, WHOLES
-from .moving import MOVES
+from .moving import MOVES, SHAPES
+from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
+from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
 from .tape import Ids, Operation, Tape, Writer
 
-_HANDLERS = {**MOVES, **ARITHMETIC, **FUNCTIONS}
-_WHOLES = {**WHOLES, **RECURRENT}
+_HANDLERS = {**MOVES, **ARITHMETIC, **FUNCTIONS, **SOFTMAX, **NORMS}
+_WHOLES = {**PLAIN, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
 
 
 class UnsupportedError(InputError):

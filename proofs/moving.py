@@ -154,6 +154,12 @@ _PLAIN = (
     aten.repeat_interleave, aten.flatten, aten._reshape_alias, aten.slice_scatter, aten.select_scatter,
 )  # fmt: skip
 
+SHAPES: dict[Any, Handler] = {
+    call: _moved(call)
+    for call in (Tensor.reshape, Tensor.view, Tensor.flatten, torch.flatten, Tensor.unflatten, torch.squeeze)
+}
+"""The same before torch breaks them down."""
+
 MOVES: dict[Any, Handler] = {
     **{call: _moved(call) for call in _PLAIN},
     aten.dropout: lambda t, x, *args: x,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial
 from typing import Any, cast
 
@@ -97,13 +98,9 @@ class Tracer:
         """Run the module; the ids of its output, flattened, for the first datum."""
         first = np.arange(self.tape.size).reshape(1, *self.in_shape)
         x = self.symbol(np.concatenate([first, first + SECOND]), self.input_dtype)
-        swapped: dict[str, Tensor] = {
-            name: self.symbol(self.tape.entries(name), tensor.dtype)
-            for name, tensor in self.tape.parameters.items()
-        }
         try:
-            with torch.no_grad(), self.watched(), _plain_attention():
-                result = torch.func.functional_call(self.module, swapped, (x,), tie_weights=False)
+            with torch.no_grad(), self.watched(), self.swapped(), _plain_attention():
+                result = self.module(x)
         except Exception as error:  # the module's own code runs here: anything may come
             if not self.faults:
                 self.fault(f"the network does not run on inputs of shape {self.in_shape}: {error}")
@@ -120,6 +117,22 @@ class Tracer:
         return len(ids) == 2 and bool(
             (first[0] == first[1]).all() and (datum[0] != 2).all() and (datum[1] != 1).all()
         )
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Symbols in the place of the module's tensors."""
+        kept: list[tuple[dict[str, Any], str, Any]] = []
+        for name, tensor in self.tape.parameters.items():
+            path, _, last = name.rpartition(".")
+            owner = self.module.get_submodule(path)
+            held: dict[str, Any] = owner._parameters if last in owner._parameters else owner._buffers
+            kept.append((held, last, held[last]))
+            held[last] = self.symbol(self.tape.entries(name), tensor.dtype)
+        try:
+            yield
+        finally:
+            for held, last, tensor in kept:
+                held[last] = tensor
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -205,6 +218,10 @@ class Tracer:
             new = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
         target.ids.copy_(torch.as_tensor(self.ids(new)))
         return target
+
+    def scalar(self, value: float) -> Fraction:
+        """A number as torch uses it: rounded to the network's type."""
+        return Fraction(float(torch.tensor(value, dtype=self.dtype)))
 
     def number(self, leaf: Any) -> Any:
         """A symbol of constants as an ordinary tensor."""

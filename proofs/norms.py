@@ -1,0 +1,173 @@
+"""Norms, variances and pooling, in sums, products and roots.
+
+Kernels of torch have their own ways to a mean and a variance: roundings are counted several times for them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from .arithmetic import add, broadcast, multiply, products, total
+from .faults import RefusalError
+from .ramps import largest, rounded, shifted
+from .symbols import Handler, Symbol, Tracer
+from .tape import Ids
+
+aten = torch.ops.aten
+_LOOSE = 8
+"""Times that the roundings of a sum are counted."""
+
+
+def centred(t: Tracer, ids: Ids) -> Ids:
+    """v - mean(v) along the last axis, in whatever order torch subtracts."""
+    n = ids.shape[-1]
+    copies = _LOOSE if t.rounding else 1
+    others = [np.broadcast_to(ids[..., k : k + 1], ids.shape) for k in range(n)]
+    factors = (Fraction(1), *[Fraction(-1, n)] * n)
+    arrays = [np.ascontiguousarray(a) for a in (ids, *others) for _ in range(copies)]
+    told = tuple(str(f / copies) for f in factors for _ in range(copies))
+    return t.tape.apply("sum", *arrays, factors=told)
+
+
+def normalised(t: Tracer, x: Ids, eps: float, centre: bool) -> Ids:
+    """v / sqrt(mean(v²) + eps) along the last axis, of v less its mean."""
+    v = centred(t, x) if centre else x
+    copies = _LOOSE if t.rounding else 1
+    spread = total(t, products(t, v, v), -1, Fraction(1, x.shape[-1]), copies)
+    scale = t.tape.apply("reciprocal", t.tape.apply("sqrt", shifted(t, spread, float(t.scalar(eps)))))
+    return products(t, v, rounded(t, scale, _LOOSE)[..., None])
+
+
+def layer_norm(
+    t: Tracer,
+    x: Symbol,
+    shape: list[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *rest: Any,
+) -> Symbol:
+    """Layer norm over the last axes."""
+    lead = x.shape[: x.ndim - len(shape)]
+    ids = normalised(t, t.ids(x).reshape(*lead, -1), eps, centre=True).reshape(x.shape)
+    return _affine(t, ids, weight, bias)
+
+
+def _affine(t: Tracer, ids: Ids, weight: Any, bias: Any) -> Symbol:
+    found = t.symbol(ids)
+    found = found if weight is None else multiply(t, found, weight)
+    return found if bias is None else add(t, found, bias)
+
+
+def _native_layer_norm(t: Tracer, *args: Any) -> tuple[Any, ...]:
+    return layer_norm(t, *args), None, None
+
+
+def rms_norm(t: Tracer, x: Symbol, shape: list[int], weight: Any = None, eps: float | None = None) -> Symbol:
+    """Division by the root mean square over the last axes."""
+    lead = x.shape[: x.ndim - len(shape)]
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    ids = normalised(t, t.ids(x).reshape(*lead, -1), eps, centre=False).reshape(x.shape)
+    return _affine(t, ids, weight, None)
+
+
+def variance(
+    t: Tracer, x: Symbol, dim: Any = None, *, correction: float | None = None, keepdim: bool = False
+) -> Symbol:
+    """Sums of squares around the mean, over n less the correction."""
+    axes = sorted({axis % x.ndim for axis in ([dim] if isinstance(dim, int) else dim or range(x.ndim))})
+    ids = np.moveaxis(t.ids(x), axes, range(-len(axes), 0))
+    ids = ids.reshape(*ids.shape[: x.ndim - len(axes)], -1)
+    below = Fraction(1) / (ids.shape[-1] - Fraction(1 if correction is None else correction))
+    v = centred(t, ids)
+    found = total(t, products(t, v, v), -1, below, _LOOSE if t.rounding else 1)
+    return t.symbol(np.expand_dims(found, tuple(axes)) if keepdim else found)
+
+
+def batch_norm(
+    t: Tracer,
+    x: Symbol,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    spread: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    *rest: Any,
+) -> tuple[Symbol, None, None]:
+    """(v - mean) / sqrt(variance + eps) by channel, with what was kept of them."""
+    if training or mean is None:
+        raise RefusalError("statistics of a batch")
+    shape = (-1, *[1] * (x.ndim - 2))
+    m, s, w, b = (
+        None if e is None else t.symbol(t.ids(e).reshape(shape)) for e in (mean, spread, weight, bias)
+    )
+    scale = t.tape.apply("sqrt", shifted(t, t.ids(s), float(t.scalar(eps))))
+    apart = _spread_out(t, t.ids(x), t.ids(m))
+    found = products(t, apart, rounded(t, t.tape.apply("reciprocal", scale), _LOOSE))
+    return _affine(t, found, w, b), None, None
+
+
+def _spread_out(t: Tracer, ids: Ids, mean: Ids) -> Ids:
+    """v - mean, in whatever order torch subtracts."""
+    a, b = broadcast(ids, mean)
+    copies = _LOOSE if t.rounding else 1
+    factors = tuple(str(Fraction(sign, copies)) for sign in (1, -1) for _ in range(copies))
+    return t.tape.apply("sum", *[a] * copies, *[b] * copies, factors=factors)
+
+
+def _windows(
+    t: Tracer, x: Symbol, size: list[int], stride: list[int], padding: list[int], fill: float
+) -> Ids:
+    """Windows [..., places, places, components] of images."""
+    around = [padding[-1], padding[-1], padding[0], padding[0]]
+    ids = torch.constant_pad_nd(torch.as_tensor(t.ids(x)), around, t.tape.constant(fill))
+    stride = stride or size
+    cut = ids.unfold(-2, size[0], stride[0]).unfold(-2, size[-1], stride[-1])
+    return np.asarray(cut.flatten(-2).numpy())
+
+
+def _max_pool(
+    t: Tracer,
+    x: Symbol,
+    size: list[int],
+    stride: Any = (),
+    padding: Any = (0,),
+    dilation: Any = (1,),
+    ceil_mode: bool = False,
+) -> tuple[Symbol, None]:
+    if ceil_mode or any(d != 1 for d in dilation) or any(padding):
+        raise RefusalError("only pooling over plain windows has an exact form here")
+    return t.symbol(largest(t, _windows(t, x, size, list(stride), list(padding), 0.0))), None
+
+
+def _mean_pool(
+    t: Tracer,
+    x: Symbol,
+    size: list[int],
+    stride: Any = (),
+    padding: Any = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Symbol:
+    if ceil_mode or (any(padding) and not count_include_pad):
+        raise RefusalError("only pooling over plain windows has an exact form here")
+    windows = _windows(t, x, size, list(stride), list(padding), 0.0)
+    return t.symbol(total(t, windows, -1, Fraction(1, divisor_override or windows.shape[-1])))
+
+
+NORMS: dict[Any, Handler] = {
+    aten.native_layer_norm: _native_layer_norm,
+    aten.native_batch_norm: batch_norm,
+    aten.var: variance,
+    aten.max_pool2d_with_indices: _max_pool,
+    aten.avg_pool2d: _mean_pool,
+}
+WHOLE_NORMS: dict[Any, Handler] = {functional.layer_norm: layer_norm, functional.rms_norm: rms_norm}
