@@ -18,10 +18,11 @@ from typing import Any
 from torch import Tensor
 
 from .claims import Claim
-from .expressions import canonical
+from .expressions import tree
 from .obligations import Obligation
+from .strides import strided
 
-FORMAT = "assay.certificate/3"
+FORMAT = "assay.certificate/4"
 CHECKER = Path(__file__).with_name("check.py")
 
 
@@ -44,42 +45,53 @@ def document(
     body = {
         "format": FORMAT,
         "claim": {
-            "for": [[v.name, v.kind, str(v.lo), str(v.hi), v.size] for v in claim.variables],
-            "given": " and ".join(map(canonical, obligation.given)) or None,
-            "show": canonical(obligation.show),
+            "for": [[v.name, v.kind, str(v.lo), str(v.hi), v.size or 1] for v in claim.variables],
+            "given": list(map(tree, obligation.given)),
+            "show": tree(obligation.show),
             "semantics": claim.semantics,
             "stated": claim.text,
         },
         "networks": {
-            name: {"digest": digests[name], "operations": list(obligation.graphs[name].operations)}
+            name: {
+                "digest": digests[name],
+                "inputs": obligation.graphs[name].size,
+                "operations": strided(obligation.graphs[name]),
+            }
             for name in claim.networks
         },
         "lemmas": _lemmas(obligation, verdict),
         "verdict": verdict,
         "evidence": evidence,
     }
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return sealed(body)
+
+
+def sealed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A certificate with the seal that belongs to the rest of it."""
+    text = json.dumps({**body, "seal": ""}, sort_keys=True, separators=(",", ":"))
     return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _lemmas(obligation: Obligation, verdict: str) -> dict[str, Any]:
     """What shortens the proof; a witness needs nothing of it."""
     kept = obligation if verdict == "proved" else None
+    units = {name: unit for unit, name in enumerate(obligation.inputs, 1)}
     return {
-        "definitions": [[name, canonical(form)] for name, form in kept.definitions] if kept else [],
-        "substitution": [list(pair) for pair in kept.substitution] if kept else [],
+        "definitions": [[name, tree(form)] for name, form in kept.definitions] if kept else [],
+        "substitution": [[units[name], k] for name, k in kept.substitution] if kept else [],
         "twins": [[v, u, str(c)] for v, u, c in kept.twins] if kept else [],
     }
 
 
-def witness_evidence(inputs: Mapping[str, Fraction]) -> dict[str, str]:
-    """A witness as a certificate holds it."""
-    return {name: str(value) for name, value in inputs.items()}
+def witness_evidence(claim: Claim, inputs: Mapping[str, Fraction]) -> list[str]:
+    """A witness as a certificate holds it: its components in the order of declaration."""
+    return [str(inputs[name]) for v in claim.variables for name in v.components]
 
 
-def witness_inputs(evidence: Any) -> dict[str, Fraction]:
+def witness_inputs(claim: Claim, evidence: Any) -> dict[str, Fraction]:
     """The witness that a certificate holds."""
-    return {str(name): Fraction(value) for name, value in evidence.items()}
+    names = [name for v in claim.variables for name in v.components]
+    return {name: Fraction(value) for name, value in zip(names, evidence, strict=True)}
 
 
 def file_name(claim: Claim, seal: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 ARITHMETIC = frozenset({"+", "*", "/", "%", "neg", "**"})
 COMPARISONS = frozenset({"<", "<=", "==", "!=", ">", ">="})
@@ -119,38 +119,23 @@ def conjuncts(expr: Expr | None) -> tuple[Expr, ...]:
     return (expr,)
 
 
-def canonical(expr: Expr) -> str:
-    """The expression as plain text of whole numbers, in which every operand stands in parentheses.
-
-    Python's own grammar reads it the same way, which is how the independent checker reads the normal form.
+def tree(expr: Expr) -> Any:
+    """A statement or a number in the normal form (see `normal`) as nested lists, as certificates hold it.
 
     >>> from .parser import parse
-    >>> canonical(parse("x >= 0.5 => f(x)[0] < 1"))
-    '((not (x >= (1/2))) or (f(x)[0] < 1))'
+    >>> tree(parse("f(x)[0] + 1/2 < y and argmax(x, y) == 1"))
+    ['and', ['<', ['+', ['[]', ['f', 'x'], 0], ['/', '1', '2']], 'y'], ['argmax', 1, 'x', 'y']]
     """
-    parts = [canonical(arg) for arg in expr.args]
+    args = [tree(arg) for arg in expr.args]
     if expr.op == "number":
-        return str(expr.value) if expr.value.denominator == 1 else f"({expr.value})"
+        return str(expr.value)
     if expr.op == "name":
         return expr.name
     if expr.op == "index":
-        return f"{parts[0]}[{expr.value}]"
-    if expr.op == "call" or expr.op in FUNCTIONS:
-        return f"{expr.name or expr.op}({', '.join(parts)})"
-    if expr.op == "**":
-        return f"({' * '.join(parts * int(expr.value))})" if expr.value else "1"
-    if expr.op in ("neg", "not"):
-        return f"(-{parts[0]})" if expr.op == "neg" else f"(not {parts[0]})"
-    if expr.op == "=>":
-        return f"((not {parts[0]}) or {parts[1]})"
-    if expr.op == "+":
-        return f"({parts[0]}{''.join(map(_added, expr.args[1:]))})"
-    return f"({f' {expr.op} '.join(parts)})"
-
-
-def _added(expr: Expr) -> str:
-    less = expr.op == "*" and expr.args[0] == Expr("number", value=Fraction(-1))
-    return f" - {canonical(expr.args[1])}" if less else f" + {canonical(expr)}"
+        return ["[]", *args, int(expr.value)]
+    if expr.op == "==" and expr.args[0].op == "argmax" and expr.args[1].op == "number":
+        return ["argmax", int(expr.args[1].value), *args[0][1:]]
+    return [expr.name or expr.op, *args]
 
 
 def written_size(expr: Expr) -> int:

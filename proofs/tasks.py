@@ -106,7 +106,7 @@ def refuted(task: Task, obligation: Obligation | None, witness: Witness) -> Verd
     """Refuted, with a certificate where exact arithmetic can follow."""
     if obligation is None:
         return Refuted(witness, None, ("torch's arithmetic",))
-    evidence = certificates.witness_evidence(witness.inputs)
+    evidence = certificates.witness_evidence(task.claim, witness.inputs)
     judgement, certificate = checked(task, obligation, "refuted", evidence)
     if certificate is not None:
         return Refuted(witness, certificate)
@@ -139,7 +139,7 @@ def _of_before(
 ) -> Verdict | None:
     if data["verdict"] == "proved":
         return Proved(certificate)
-    inputs = certificates.witness_inputs(data["evidence"])
+    inputs = certificates.witness_inputs(task.claim, data["evidence"])
     exact, torch_run = exact_answers(obligation.graphs), torch_answers(task.runs, task.shapes)
     witness = confirmed(task.claim, inputs, exact, torch_run)
     return None if witness is None else Refuted(witness, certificate)

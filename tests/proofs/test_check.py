@@ -2,19 +2,21 @@
 
 import ast
 import copy
-import hashlib
+import io
 import json
+import math
+import operator
 import random
-import re
 import subprocess
 import sys
+import tokenize
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 from assay.proofs import Lemma, check, claim, verify
-from assay.proofs.certificates import CHECKER
+from assay.proofs.certificates import CHECKER, sealed
 
 KINK = "abs(max(f(x, y)[0], x) - f(x, y)[0] - max(x - f(x, y)[0], 0)) <= 1/1000"
 CLAIMS = {
@@ -75,12 +77,6 @@ def made(tmp_path_factory):
         written = sorted(folder.glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime)
         paths[name] = written[0]  # that with lemmas comes first
     return folder, paths, network
-
-
-def sealed(content):
-    body = {key: value for key, value in content.items() if key != "seal"}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
 
 
 class Held:
@@ -154,6 +150,19 @@ def test_it_needs_the_standard_library_only():
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
+def test_it_can_be_read_in_one_sitting():
+    """Lines of code, without documentation, comments and blank ones."""
+    source = CHECKER.read_text()
+    told = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            told.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    idle = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type not in idle]
+    code = {line for t in tokens if t.string for line in range(t.start[0], t.end[0] + 1)} - told
+    assert len(code) <= 440
+
+
 def test_it_runs_alone(made, tmp_path):
     folder, paths, network = made
     alone = tmp_path / "check.py"
@@ -209,31 +218,43 @@ def true_of(content, network):
     ranges = {name: range(int(lo), int(hi) + 1) for name, _, lo, hi, _ in content["claim"]["for"]}
     (x_name, xs), (y_name, ys) = ranges.items()
     grid = [(x, y) for x in xs for y in ys]
-    if content["networks"]["f"]["operations"] != ORIGINAL:
+    if (content["networks"]["f"]["inputs"], content["networks"]["f"]["operations"]) != (2, ORIGINAL):
         return True  # another list of operations is another network, which the checker prints
     wide = [(x, y) for x in range(-90, 91) for y in range(-90, 91)]
     outputs = dict(zip(wide, network(torch.tensor(wide)).double().flatten().tolist(), strict=True))
-    statements = [content["claim"]["given"] or "0 <= 0", content["claim"]["show"]]
+    given, show = content["claim"]["given"], content["claim"]["show"]
     truths = []
     for x, y in grid:
-        scope = {
-            x_name: Fraction(x),
-            y_name: Fraction(y),
-            "max": max,
-            "f": lambda a, b: [Fraction(outputs[a, b])],
-        }
-        exact = [re.sub(r"\b(\d+)\b", r"Q(\1)", s).replace("[Q(0)]", "[0]") for s in statements]
-        given, show = (eval(s, {"Q": Fraction, **scope}) for s in exact)
-        truths.append(not given or show)
+        values = {x_name: [Fraction(x)], y_name: [Fraction(y)]}
+        in_scope = all(value_of(part, values, outputs) for part in given)
+        truths.append(not in_scope or value_of(show, values, outputs))
     return all(truths) if content["verdict"] == "proved" else not all(truths)
 
 
+def value_of(node, values, outputs):
+    """What a tree means where variables and the network have these values; numbers are lists of one."""
+    if isinstance(node, str):
+        return values.get(node) or [Fraction(node)]
+    word, *rest = node
+    if word == "[]":
+        return [value_of(rest[0], values, outputs)[rest[1]]]
+    inner = [value_of(part, values, outputs) for part in rest]
+    if word in ("and", "or", "not"):
+        return {"and": all, "or": any, "not": lambda parts: not parts[0]}[word](inner)
+    numbers = [number for part in inner for number in part]
+    if word == "f":
+        return [Fraction(outputs[tuple(numbers)])]
+    if word in ("<", "<=", "=="):
+        return {"<": operator.lt, "<=": operator.le, "==": operator.eq}[word](*numbers)
+    return [{"+": sum, "*": math.prod, "max": max, "abs": lambda parts: abs(parts[0])}[word](numbers)]
+
+
 ORIGINAL = [
-    ["affine", [[0, "matrix", "0.weight", False]], "@0.bias"],
+    ["affine", [[0, None, "@0.weight", [[5, 1, 2, 0], [2, 0, 1, 1]]]], "@0.bias"],
     ["relu", 1],
-    ["affine", [[2, "matrix", "2.weight", False]], "@2.bias"],
+    ["affine", [[2, None, "@2.weight", [[4, 1, 5, 0], [5, 0, 1, 1]]]], "@2.bias"],
     ["relu", 3],
-    ["affine", [[4, "matrix", "4.weight", False]], "@4.bias"],
+    ["affine", [[4, None, "@4.weight", [[1, 1, 4, 0], [4, 0, 1, 1]]]], "@4.bias"],
 ]
 
 
@@ -241,7 +262,8 @@ def test_statements_are_no_vectors(made):
     folder, paths, _ = made
     weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
     content = json.loads(paths["grid"].read_text())
-    content["claim"]["show"] = f"(({content['claim']['show']} and (x <= 6))[1]) == ((x <= 6) and (y <= 6))[0]"
+    both = ["and", content["claim"]["show"], ["<=", "x", "6"]]
+    content["claim"]["show"] = ["==", ["[]", both, 1], ["[]", ["and", ["<=", "x", "6"], ["<=", "y", "6"]], 0]]
     (folder / "indexed.json").write_text(json.dumps(sealed(content)))
     with pytest.raises(ValueError, match=r"language|not a number"):
         check.check(folder / "indexed.json", weights)

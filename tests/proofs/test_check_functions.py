@@ -10,20 +10,13 @@ import pytest
 import torch
 from assay.proofs import check
 
-NONE = {"definitions": [], "substitution": [], "twins": []}
+from .trees import NONE, asked, kind, network, placed
 
 
 def problem_of(operations, tensors, variables, show="f(x)[0] <= 0", semantics="real"):
-    asked = {"for": variables, "given": None, "show": show, "semantics": semantics, "stated": ""}
-    stored = {name: ("float32", tuple(t.shape), t.flatten().tolist()) for name, t in tensors.items()}
-    return check.Problem(asked, NONE, {"f": (operations, stored)})
-
-
-def placed(problem, low, high, outer=None):
-    box = check.Box(problem, outer)
-    for u, (least, most) in enumerate(zip(low, high, strict=True), 1):
-        box.set(u, check.scaled(least, problem.one), -check.scaled(-most, problem.one))
-    return box
+    (*_, size) = variables[0]
+    claim = asked(variables, show, semantics=semantics)
+    return check.Problem(claim, NONE, {"f": network(operations, size, **tensors)})
 
 
 REAL2 = [["x", "real", "1/8", "3", 2]]
@@ -49,10 +42,10 @@ def chain(x):
 
 def units_of(problem):
     """The units of the values that `chain` gives, by their kinds in order."""
-    kinds = [(layer.kind, layer.units) for layer in problem.layers]
-    exp = next(units for kind, units in kinds if kind == "exp")
-    roots = next(units for kind, units in kinds if kind == "sqrt")
-    squares = [units for kind, units in kinds if kind == "product"][-1]
+    kinds = [(kind(problem, layer), layer.units) for layer in problem.layers]
+    exp = next(units for name, units in kinds if name == "exp")
+    roots = next(units for name, units in kinds if name == "sqrt")
+    squares = [units for name, units in kinds if name == "product"][-1]
     return [*exp, None, None, None, *roots, *squares, kinds[-1][1][0]]
 
 
@@ -89,10 +82,10 @@ def test_a_point_is_enclosed_narrowly():
 @pytest.mark.parametrize("value", [0, 1, -1, 20, -20, Fraction(1, 3), Fraction(-88, 7), 3000, -3000, -5000])
 def test_exp_is_enclosed(value):
     one = 1 << 64
-    low, high = check.exponential(check.scaled(Fraction(value), one), one)
+    low, high = check.exponential(int(Fraction(value) * one // 1), one)
     with localcontext() as context:
         context.prec = 1400
-        t = Decimal(check.scaled(Fraction(value), one)) / one
+        t = Decimal(int(Fraction(value) * one // 1)) / one
         assert Decimal(low) <= t.exp() * one <= Decimal(high)
         assert high - low <= 4 + (high >> 150)
 
@@ -102,9 +95,9 @@ def test_exp_of_much_is_refused():
         check.exponential(5000 << 64, 1 << 64)
 
 
-@pytest.mark.parametrize(("kind", "told"), [("reciprocal", "may be 0"), ("sqrt", "negative")])
-def test_what_is_not_defined_everywhere_is_refused(kind, told):
-    problem = problem_of([[kind, 0]], {}, [["x", "real", "-1", "1", 1]])
+@pytest.mark.parametrize(("name", "told"), [("reciprocal", "may be 0"), ("sqrt", "nonnegative")])
+def test_what_is_not_defined_everywhere_is_refused(name, told):
+    problem = problem_of([[name, 0]], {}, [["x", "real", "-1", "1", 1]])
     with pytest.raises(ValueError, match=told):
         check.Box(problem).settle()
 
@@ -121,7 +114,9 @@ def test_float32_lies_in_the_bounds():
         values = [squared, squared.exp(), squared.exp().reciprocal(), squared.exp().reciprocal().sqrt()]
         for layer, value in zip(problem.layers[2:], values, strict=True):
             (u,) = layer.units
-            outside[layer.kind] += not box.low[u] <= Fraction(value.item()) * problem.one <= box.high[u]
+            outside[kind(problem, layer)] += (
+                not box.low[u] <= Fraction(value.item()) * problem.one <= box.high[u]
+            )
             assert box.high[u] - box.low[u] <= problem.one * abs(value.item()) * 3e-5 + problem.one * 1e-15
     assert set(outside.values()) == {0}
 
@@ -182,8 +177,8 @@ def test_a_token_beyond_the_table_is_refused():
         check.Box(problem).settle()
 
 
-@pytest.mark.parametrize(("kind", "first"), [("real", "1"), ("token", "1/2"), ("integer", "3/2")])
-def test_only_whole_numbers_are_looked_up(kind, first):
+@pytest.mark.parametrize(("drawn", "first"), [("real", "1"), ("token", "1/2"), ("integer", "3/2")])
+def test_only_whole_numbers_are_looked_up(drawn, first):
     operations = [["affine", [[0, "times", first]], "0"], ["table", 1, "w"]]
     with pytest.raises(ValueError, match="not whole"):
-        problem_of(operations, {"w": torch.ones(4, 2)}, [["x", kind, "0", "2", 1]])
+        problem_of(operations, {"w": torch.ones(4, 2)}, [["x", drawn, "0", "2", 1]])

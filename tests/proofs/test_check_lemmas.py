@@ -8,15 +8,7 @@ import pytest
 import torch
 from assay.proofs import check
 
-NONE = {"definitions": [], "substitution": [], "twins": []}
-
-
-def asked(variables, show, given=None, semantics="real"):
-    return {"for": variables, "given": given, "show": show, "semantics": semantics, "stated": ""}
-
-
-def scalars(names, kind="real", lo="0", hi="1"):
-    return [[name, kind, lo, hi, None] for name in names]
+from .trees import NONE, asked, kind, network, scalars, statement
 
 
 def mlp(seed, *widths):
@@ -26,8 +18,7 @@ def mlp(seed, *widths):
         tensors[f"w{k}"] = torch.randn(b, a, generator=generator) / a**0.5
         tensors[f"b{k}"] = torch.randn(b, generator=generator) / 4
         operations += [["affine", [[2 * k, "matrix", f"w{k}", False]], f"@b{k}"], ["relu", 2 * k + 1]]
-    stored = {name: ("float32", tuple(t.shape), t.flatten().tolist()) for name, t in tensors.items()}
-    return operations[:-1], stored
+    return network(operations[:-1], widths[0], **tensors)
 
 
 def exactly(problem, point):
@@ -42,7 +33,7 @@ def exactly(problem, point):
 
 
 def relus(problem):
-    return [layer.units for layer in problem.layers if layer.kind == "relu"]
+    return [layer.units for layer in problem.layers if kind(problem, layer) == "relu"]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,7 +91,7 @@ def proved(claim, lemmas, proof, networks=None):
 def test_a_definition_excludes_nothing():
     """s = x + y is in [0, 2]: what is false of x and y stays open, whatever is solved for."""
     variables = scalars("xy")
-    lemmas = {"definitions": [["s", "x + y"]], "substitution": [["x", 0]]}
+    lemmas = {"definitions": [["s", ["+", "x", "y"]]], "substitution": [[1, 0]]}
     assert proved(asked(variables, "x + y <= 2"), lemmas, [0]) == 1
     assert proved(asked(variables, "x + y <= 19/10"), lemmas, [0]) == "leaves not closed: [0]"
     halves = [["cut", 3, "1"], 0, 0]
@@ -109,8 +100,8 @@ def test_a_definition_excludes_nothing():
 
 @pytest.mark.parametrize(
     "definition",
-    [["s", "x) == 0 and (x"], ["s", "x <= 0"], ["s", "max(x, y)"], ["x", "y"], ["s s", "x"], ["s", "z"],
-     ["s", "x * y"], ["s", "x, y"], ["s", ""]],
+    [["s", ["and", "x"]], ["s", ["<=", "x", "0"]], ["s", ["max", "x", "y"]], ["x", "y"], ["s s", "x"],
+     ["s", "z"], ["s", ["*", "x", "y"]], ["s", ["x", "y"]], ["s", "()"], ["s", None], ["", "x"]],
 )  # fmt: skip
 def test_what_is_no_definition_is_refused(definition):
     with pytest.raises((ValueError, LookupError, SyntaxError)):
@@ -119,8 +110,9 @@ def test_what_is_no_definition_is_refused(definition):
 
 def test_defined_inputs_are_whole_where_what_they_are_made_of_is():
     variables = scalars("xy", "integer", "0", "9")
-    texts = [["a", "x - y"], ["b", "2 * x + 1"], ["c", "(1/2) * x"], ["d", "x + 1/2"]]
-    problem = check.Problem(asked(variables, "x <= 9"), {**NONE, "definitions": texts}, {})
+    texts = {"a": "x - y", "b": "2 * x + 1", "c": "(1/2) * x", "d": "x + 1/2"}
+    terms = [[name, statement(f"{text} <= 0", variables)[1]] for name, text in texts.items()]
+    problem = check.Problem(asked(variables, "x <= 9"), {**NONE, "definitions": terms}, {})
     assert problem.ranges[3:] == [
         (-9, 9, True),
         (1, 19, True),
@@ -170,19 +162,18 @@ def test_what_twins_differ_by_at_one_point_says_nothing_of_another():
     """relu(2 x) and relu(x) agree at 0, the first point that is listed."""
     networks = {}
     for name, slope in (("f", 1.0), ("g", 2.0)):
-        tensors = {"w": ("float32", (1, 1), [slope])}
-        networks[name] = [["affine", [[0, "matrix", "w", False]], "0"], ["relu", 1]], tensors
-    claim = asked(scalars("x", "integer", "0", "5"), "g(x)[0] - f(x)[0] <= {}")
-    f, g = (
-        units[0] for units in relus(check.Problem({**claim, "show": "f(x)[0] <= g(x)[0]"}, NONE, networks))
-    )
+        operations = [["affine", [[0, "matrix", "w", False]], "0"], ["relu", 1]]
+        networks[name] = network(operations, 1, w=torch.tensor([[slope]]))
+    variables = scalars("x", "integer", "0", "5")
+    first = check.Problem(asked(variables, "f(x)[0] <= g(x)[0]"), NONE, networks)
+    f, g = (units[0] for units in relus(first))
     for most, told in (("4", "leaves not closed: [0]"), ("51/10", 1)):
-        show = claim["show"].format(most)
-        assert proved({**claim, "show": show}, {"twins": [[g, f, "1"]]}, [{"points": [1]}], networks) == told
+        claim = asked(variables, f"g(x)[0] - f(x)[0] <= {most}")
+        assert proved(claim, {"twins": [[g, f, "1"]]}, [{"points": [1]}], networks) == told
 
 
 def test_alternatives_that_only_exact_arithmetic_closes_are_all_closed():
     """The first tries without rounding what the bounds of the others then need again."""
-    network = {"f": mlp(3, 1, 4, 3, 1)}
+    networks = {"f": mlp(3, 1, 4, 3, 1)}
     claim = asked(scalars("x"), "(f(x)[0] == max(f(x)[0], f(x)[0])) and (f(x)[0] <= max(f(x)[0], x))")
-    assert proved(claim, {}, [["case", 0], 0, 0, 0], network) == 3
+    assert proved(claim, {}, [["case", 0], 0, 0, 0], networks) == 3

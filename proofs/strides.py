@@ -1,0 +1,87 @@
+"""Operations as certificates hold them: every linear map is one rule, which walks over weights in strides.
+
+A term of an affine operation is `[s, places, weight, loops]`. `loops` are `[n, row, weight, component]`, the
+first outermost: together they visit places i of n1 x n2 x …, and each visit adds weight[Σ i·weight] times
+component Σ i·component of value s to row Σ i·row. `places`, where it is not null, first picks components of
+s, -1 for none. So a matrix is two loops, its transpose the same two with other strides, a convolution seven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .lowering import Graph, window_places
+
+Shape = tuple[int, ...]
+Loops = list[list[int]]
+
+
+def strided(graph: Graph) -> list[list[Any]]:
+    """The operations of a graph, with its linear maps in strides."""
+    shapes = {name: tensor.shape for name, tensor in graph.tensors.items()}
+    return in_strides(graph.operations, graph.size, shapes)
+
+
+def in_strides(operations: Sequence[list[Any]], size: int, shapes: Mapping[str, Shape]) -> list[list[Any]]:
+    """Operations on a value of `size` components, with their linear maps in strides."""
+    sizes, written = [size], []
+    for operation in operations:
+        kind, first, *rest = operation
+        if kind == "affine":
+            terms = [_term(s, how, sizes[s], shapes) for s, *how in first]
+            sizes.append(prod(n for n, row, *_ in terms[0][3] if row))
+            written.append([kind, terms, *rest])
+        else:
+            sizes.append(sizes[first] * (shapes[rest[0]][-1] if kind == "table" else 1))
+            written.append(list(operation))
+    return written
+
+
+def _term(s: int, how: list[Any], size: int, shapes: Mapping[str, Shape]) -> list[Any]:
+    match how:
+        case ["times", factor]:
+            return [s, None, factor, [[size, 1, 0, 1]]]
+        case ["pick", places]:
+            return [s, places, "1", [[len(places), 1, 0, 1]]]
+        case ["matrix", name, transposed]:
+            columns = shapes[name][-1]
+            rows = prod(shapes[name]) // columns
+            straight = [[rows, 1, columns, 0], [columns, 0, 1, 1]]
+            turned = [[columns, 1, 1, 0], [rows, 0, columns, 1]]
+            return [s, None, f"@{name}", turned if transposed else straight]
+    _, name, *geometry = how
+    return [s, *_convolution(name, shapes[name], *geometry)]
+
+
+def _convolution(
+    name: str,
+    kernel: Shape,
+    image: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> list[Any]:
+    """Places of the padded image, weight and loops of a two-dimensional convolution."""
+    out, depth, *window = kernel
+    rows, columns = window_places(window, image, stride, padding, dilation)
+    channels, height, width = image
+    wide = width + 2 * padding[1]
+    plane, area = (height + 2 * padding[0]) * wide, prod(window)
+    loops = [
+        [groups, out // groups * rows * columns, out // groups * depth * area, depth * plane],
+        [out // groups, rows * columns, depth * area, 0],
+        [rows, columns, 0, stride[0] * wide],
+        [columns, 1, 0, stride[1]],
+        [depth, 0, area, plane],
+        [window[0], 0, window[1], dilation[0] * wide],
+        [window[1], 0, 1, dilation[1]],
+    ]
+    inside = np.arange(channels * height * width).reshape(channels, height, width)
+    sides = [(0, 0), (padding[0], padding[0]), (padding[1], padding[1])]
+    places = np.pad(inside, sides, constant_values=-1).ravel().tolist() if any(padding) else None
+    return [places, f"@{name}", loops]
