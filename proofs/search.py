@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .bounds import BatchProgram
 from .claims import Claim
-from .formulas import Atom, Formula
+from .formulas import Atom, Both, Formula, atoms
 from .obligations import Obligation
 from .replay import Answer, replay
 from .verdicts import Witness
@@ -71,7 +71,14 @@ class Search:
 
     def score(self, points: Tensor) -> Tensor:
         """How far [points] each point of the free variables is a counterexample: ≥ 0 where it is one."""
-        return score(self.obligation.counterexample, self.batch, self.batch.forward(points))
+        values, worth = self.batch.forward(points), []
+        for atom in atoms(self.obligation.counterexample):
+            total = points.new_full((len(points),), float(atom.form.const))
+            for (step, i), coefficient in atom.form.terms:
+                total = total + float(coefficient) * values[step][:, i]
+            worth.append(total)
+        stacked = torch.stack(worth, -1) if worth else points.new_empty(len(points), 0)
+        return fuzzy(self.obligation.counterexample, stacked)
 
     def witness(self, points: Tensor) -> Witness | None:
         """The first of `points` [points, free] that is a counterexample beyond doubt, in scope and
@@ -99,20 +106,28 @@ class Search:
         return rounded
 
 
-def score(formula: Formula, batch: BatchProgram, values: list[Tensor]) -> Tensor:
-    """Fuzzy truth: an atom is worth its form, a conjunction its least part, a disjunction its best."""
-    if isinstance(formula, Atom):
-        total = torch.full(
-            (len(values[0]),), float(formula.form.const), dtype=torch.float64, device=values[0].device
-        )
-        for (step, i), coefficient in formula.form.terms:
-            total = total + float(coefficient) * values[step][:, i]
-        return total
-    parts = [score(part, batch, values) for part in formula.parts]
-    if not parts:
-        return torch.full((len(values[0]),), torch.inf, dtype=torch.float64, device=values[0].device)
-    stacked = torch.stack(parts)
-    return stacked.amin(0) if type(formula).__name__ == "Both" else stacked.amax(0)
+def best(parts: Tensor) -> Tensor:
+    """What a disjunction is worth by default."""
+    return parts.amax(-1)
+
+
+def fuzzy(formula: Formula, values: Tensor, either: Callable[[Tensor], Tensor] = best) -> Tensor:
+    """Fuzzy truth [points] from the values of the atoms [points, atoms], in order.
+
+    A conjunction is worth its least part, a disjunction what `either` makes of its parts.
+    """
+    leaves = iter(values.unbind(-1))
+
+    def worth(part: Formula) -> Tensor:
+        if isinstance(part, Atom):
+            return next(leaves)
+        parts = [worth(inner) for inner in part.parts]
+        both = isinstance(part, Both)
+        if not parts:
+            return values.new_full((len(values),), torch.inf if both else -torch.inf)
+        return torch.stack(parts, -1).amin(-1) if both else either(torch.stack(parts, -1))
+
+    return worth(formula)
 
 
 def confirmed(

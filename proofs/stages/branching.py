@@ -11,39 +11,67 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds, Lines
+from assay.proofs.bounds import BatchProgram, Bounds, Lines, Rows
+from assay.proofs.formulas import Formula, atoms
 from assay.proofs.program import Relu
-from assay.proofs.search import Search
+from assay.proofs.search import Search, fuzzy
 from torch import Tensor
 
-Value = Callable[[Bounds], Tensor]
-"""Upper bounds [boxes] of what must be negative."""
 
+class Aim:
+    """What cuts are to bring down, [boxes]: how far a formula is from being refuted.
 
-def variables(search: Search, bounds: Bounds, weight: Tensor, value: Value | None) -> Tensor:
-    """The variable to cut, for each box.
-
-    Args:
-        bounds: of the boxes.
-        weight: how fast the decisive bound changes along each variable [boxes, free].
-        value: what is to fall; None takes the variable along which `weight` promises most.
+    An atom counts by the share of its range that lies above 0, so that atoms in different units compare; one
+    that holds on all of a box is out of the question. A conjunction is as far as its nearest part, a
+    disjunction as far as all of its parts together.
     """
+
+    def __init__(self, formula: Formula, batch: BatchProgram) -> None:
+        self.formula = formula
+        self.rows = batch.rows([atom.form for atom in atoms(formula)])
+        self.opposite = Rows({s: -c for s, c in self.rows.coefficients.items()}, -self.rows.const)
+
+    def __call__(self, bounds: Bounds) -> Tensor:
+        """How far, of each box."""
+        return self.distance(self.shares(bounds)[0])
+
+    def shares(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
+        """The share of each atom [boxes, atoms], and how it changes along the variables [.., free]."""
+        top, slopes = bounds.upper(self.rows)
+        with torch.no_grad():
+            bottom = -bounds.upper(self.opposite)[0]
+            spread = (top - bottom).clamp(min=1e-300)
+        return torch.where(bottom >= 0, torch.inf, top / spread), slopes.detach() / spread[..., None]
+
+    def distance(self, shares: Tensor) -> Tensor:
+        """Of the formula, from those of its atoms."""
+        return fuzzy(self.formula, shares, lambda parts: parts.clamp(min=0).sum(-1))
+
+    def steepness(self, bounds: Bounds) -> Tensor:
+        """How fast the atom that is nearest to being refuted changes along each variable [boxes, free]."""
+        shares, slopes = self.shares(bounds)
+        nearest = torch.where(shares > 0, shares, torch.inf).argmin(-1)
+        return slopes[torch.arange(len(nearest)), nearest].abs()
+
+
+def variables(search: Search, bounds: Bounds, aim: Aim, few: bool) -> Tensor:
+    """The variable to cut, for each box; with more than a `few` the one along which the bound is steepest."""
     width = bounds.hi - bounds.lo
+    steep = aim.steepness(bounds) * width
+    promise = sensitivity(bounds, aim).clamp(min=0) + 1e-6 * steep if few else steep
     scope = (search.hi - search.lo).clamp(min=1e-300)
-    steep = weight * width
-    promise = steep if value is None else sensitivity(bounds, value).clamp(min=0) + 1e-6 * steep
-    promise = promise + 1e-9 * weight.amax(-1, keepdim=True) * width + 1e-12 * width / scope
+    promise = promise + 1e-9 * promise.amax(-1, keepdim=True) * width / scope + 1e-12 * width / scope
     return promise.masked_fill(width <= 0, -torch.inf).argmax(-1)
 
 
-def sensitivity(bounds: Bounds, value: Value) -> Tensor:
-    """By how much [boxes, free] the value would fall if each side shrank to nothing from both ends."""
+def sensitivity(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> Tensor:
+    """By how much [boxes, free] the aim would fall if each side shrank to nothing from both ends."""
     with torch.enable_grad():
         lo, hi = (side.clone().requires_grad_(True) for side in (bounds.lo, bounds.hi))
-        total = value(_Smooth(bounds.batch, lo, hi, bounds.phases, bounds.outer)).sum()
-        if not total.requires_grad:  # a constant
+        value = aim(_Smooth(bounds.batch, lo, hi, bounds.phases, bounds.outer))
+        if not value.requires_grad:  # a constant
             return torch.zeros_like(bounds.lo)
-        down, up = torch.autograd.grad(total, (lo, hi))
+        down, up = torch.autograd.grad(value[value.isfinite()].sum(), (lo, hi))
     return (up - down) * (bounds.hi - bounds.lo)
 
 

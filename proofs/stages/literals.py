@@ -17,12 +17,12 @@ import torch
 from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, flat
 from assay.proofs.program import Affine, Program, Relu
-from assay.proofs.search import Deadline, Search
+from assay.proofs.search import Deadline, Search, fuzzy
 from assay.proofs.translation import Form
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
-from .split import Splitter, decisive
+from .split import Splitter
 
 NAME = "look-ahead over bits"
 _BOXES = 2048
@@ -118,7 +118,7 @@ class Literals:
         top, slopes = Bounds(self.search.batch, lo, hi).upper(self.splitter.rows)
         careful = torch.zeros(len(lo), dtype=torch.bool, device=lo.device)
         leeway = self.splitter.leeway(top, slopes, lo, hi, careful)
-        return decisive(self.splitter.formula, leeway)[0].reshape(len(regions), -1)
+        return fuzzy(self.splitter.formula, leeway).reshape(len(regions), -1)
 
     def items(self, region: _Region) -> Iterator[Any]:
         """The proof in preorder."""

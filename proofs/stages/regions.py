@@ -22,7 +22,8 @@ class Region:
     """A box of the free variables, and ReLUs that are known to be on or off in it.
 
     `outer` are the intervals that the checker takes over: those of the nearest box around whose depth is a
-    multiple of `EVERY`. None bounds everything anew, as the checker does where it would fail otherwise.
+    multiple of `EVERY`; None before there is one. `anew` leaves them aside for this box, as the checker does
+    where it would fail otherwise.
     """
 
     lo: Tensor
@@ -30,6 +31,12 @@ class Region:
     phases: tuple[Phase, ...] = ()
     depth: int = 0
     outer: Intervals | None = None
+    anew: bool = False
+
+    @property
+    def known(self) -> Intervals | None:
+        """The intervals that its bounds start from."""
+        return None if self.anew else self.outer
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,13 @@ class Batch:
 
     @classmethod
     def of(cls, batch: BatchProgram, regions: list[Region]) -> Batch:
-        """Put regions side by side; all of them have outer intervals, or none."""
+        """Put regions side by side; all of them have known intervals, or none."""
         lo, hi = torch.stack([r.lo for r in regions]), torch.stack([r.hi for r in regions])
         fixed = phase_tensors(batch, [r.phases for r in regions], lo.device)
-        first = regions[0].outer or {}
+        known = [r.known for r in regions]
         outer = {
-            step: tuple(torch.stack([r.outer[step][side] for r in regions if r.outer]) for side in (0, 1))
-            for step in first
+            step: tuple(torch.stack([k[step][side] for k in known if k]) for side in (0, 1))
+            for step in known[0] or {}
         }
         return cls(regions, Bounds(batch, lo, hi, fixed, outer))  # type: ignore[arg-type]
 
@@ -74,13 +81,13 @@ class Batch:
         """What the parts of region `k` take over from it."""
         region = self.regions[k]
         outer = region.outer
-        if region.depth % EVERY == 0 and (outer is not None or not region.depth):
+        if region.depth % EVERY == 0 and not region.anew:
             outer = {
                 step: (low[k], high[k])
                 for step, (low, high) in self.bounds.intervals.items()
                 if isinstance(self.bounds.batch.program.steps[step], Affine)
             }
-        return replace(region, depth=region.depth + 1, outer=outer)
+        return replace(region, depth=region.depth + 1, outer=outer, anew=False)
 
     def phase_choices(self) -> list[tuple[int, int] | None]:
         """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""

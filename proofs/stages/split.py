@@ -13,13 +13,13 @@ from itertools import product
 
 import torch
 from assay.proofs.bounds import Bounds
-from assay.proofs.formulas import Atom, Both, Formula, atoms, holds
-from assay.proofs.search import Deadline, Search
+from assay.proofs.formulas import Atom, atoms, holds
+from assay.proofs.search import Deadline, Search, fuzzy
 from assay.proofs.tree import Tree
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
-from .branching import breakpoints, middles, variables
+from .branching import Aim, breakpoints, middles, variables
 from .regions import FEW_UNSTABLE, Batch, Region
 from .sharpening import Cases, attempt, open_units
 
@@ -75,6 +75,7 @@ class Splitter:
         self.stuck_at = 0
         self.anew: set[int] = set()
         self.cases = Cases(self.formula)
+        self.aim = Aim(self.formula, self.search.batch)
         self.batch_size = _batch_size(self.search)
 
     def run(self) -> Witness | Unknown | Tree:
@@ -101,7 +102,7 @@ class Splitter:
         self.rounds += 1
         self.phased |= self.rounds <= PLAIN_ROUNDS and self.kinked(batch)
         self.sharp = self.cases.few and (self.rounds > PLAIN_ROUNDS or self.sharp or self.kinked(batch))
-        value, responsible = self.value(batch, top, slopes, numbers)
+        value = self.value(batch, top, slopes, numbers)
         refused = torch.tensor([n in self.refused for n in numbers], device=value.device)
         closed = (value < 0) & ~refused
         self.close([n for n, done in zip(numbers, closed.tolist(), strict=True) if done])
@@ -117,29 +118,28 @@ class Splitter:
             kept = sorted({*kept} - {*tried} | {*self.sharpen(numbers, batch, tried)})
         kept = self.list_points(numbers, batch, kept)
         kept = [k for k in kept if not self.bounded_anew(numbers[k])]
-        weight = slopes[kept, responsible[kept]].abs()
-        return self.divide([numbers[k] for k in kept], batch.rows(kept), weight)
+        return self.divide([numbers[k] for k in kept], batch.rows(kept))
 
     def take(self) -> list[int]:
-        """The next regions, either all with outer intervals or none."""
+        """The next regions, either all with known intervals or none."""
         size = min(self.batch_size, SHARP_BATCH) if self.sharp and self.many else self.batch_size
         numbers = [self.open.pop()]
-        outer = self.regions[numbers[0]].outer is None
-        while len(numbers) < size and self.open and (self.regions[self.open[-1]].outer is None) == outer:
+        fresh = self.regions[numbers[0]].known is None
+        while len(numbers) < size and self.open and (self.regions[self.open[-1]].known is None) == fresh:
             numbers.append(self.open.pop())
         return numbers
 
-    def value(self, batch: Batch, top: Tensor, slopes: Tensor, numbers: list[int]) -> tuple[Tensor, Tensor]:
-        """Upper bound [boxes] of the formula, and the atom that decides it."""
+    def value(self, batch: Batch, top: Tensor, slopes: Tensor, numbers: list[int]) -> Tensor:
+        """Upper bound [boxes] of the formula."""
         careful = torch.tensor([self.tree.nodes[n].careful for n in numbers], device=batch.lo.device)
-        return decisive(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
+        return fuzzy(self.formula, self.leeway(top, slopes, batch.lo, batch.hi, careful))
 
     def bounded_anew(self, number: int) -> bool:
         """Put a region back whose inherited rounding errors alone keep it open, without them."""
         if number not in self.anew:
             return False
         self.anew.remove(number)
-        self.regions[number] = replace(self.regions[number], outer=None)
+        self.regions[number] = replace(self.regions[number], anew=True)
         self.open.append(number)
         return True
 
@@ -158,7 +158,7 @@ class Splitter:
             points = torch.tensor(listed, dtype=batch.lo.dtype, device=batch.lo.device)
             top, slopes = Bounds(self.search.batch, points, points).upper(self.rows)
             careful = torch.full((len(points),), self.tree.nodes[numbers[k]].careful, device=points.device)
-            value, _ = decisive(self.formula, self.leeway(top, slopes, points, points, careful))
+            value = fuzzy(self.formula, self.leeway(top, slopes, points, points, careful))
             if bool((value < 0).all()):
                 self.tree.nodes[numbers[k]].leaf = ["points"]
                 self.close([numbers[k]])
@@ -229,10 +229,10 @@ class Splitter:
         values = self.search.batch.forward(points)
         inherited, fresh = (self.enclosed(points, values, radii) for radii in (bounds.radii, {}))
         stale = ((inherited >= 0) & (fresh < 0)).tolist()
-        self.anew |= {n for n, over in zip(numbers, stale, strict=True) if over and self.regions[n].outer}
+        self.anew |= {n for n, over in zip(numbers, stale, strict=True) if over and self.regions[n].known}
         doubtful = (fresh >= 0).nonzero().flatten()[:4]
         top, _ = Bounds(self.search.batch, points[doubtful], points[doubtful]).upper(self.rows)
-        gaps = decisive(self.formula, top)[0] - score[doubtful]
+        gaps = self.worth(top) - score[doubtful]
         aside = set[int]()
         for k, gap, margin in zip(doubtful.tolist(), gaps.tolist(), (-score[doubtful]).tolist(), strict=True):
             if gap > margin:
@@ -248,9 +248,13 @@ class Splitter:
         bounds = Bounds(self.search.batch, points, points)
         bounds.intervals = {step: (value, value) for step, value in enumerate(values)}
         bounds.radii = dict(radii)
-        return decisive(self.formula, bounds.upper(self.rows)[0])[0]
+        return self.worth(bounds.upper(self.rows)[0])
 
-    def divide(self, numbers: list[int], batch: Batch, weight: Tensor) -> Unknown | None:
+    def worth(self, top: Tensor) -> Tensor:
+        """What bounds of the atoms say of the formula; a condition that always holds bounds nothing."""
+        return fuzzy(self.formula, torch.where(self.settled.isnan(), top, self.settled * torch.inf))
+
+    def divide(self, numbers: list[int], batch: Batch) -> Unknown | None:
         """Split regions in two, by the phase of a ReLU where few are open, else by a cut."""
         if not numbers:
             return None
@@ -264,7 +268,7 @@ class Splitter:
                     self.regions[child] = replace(inside, phases=(*inside.phases, (*phase, sign)))
                 self.open += reversed(children)
         cuts = [k for k, phase in enumerate(chosen) if phase is None]
-        return self.cut([numbers[k] for k in cuts], batch.rows(cuts), weight[cuts]) if cuts else None
+        return self.cut([numbers[k] for k in cuts], batch.rows(cuts)) if cuts else None
 
     def phases(self, numbers: list[int], batch: Batch) -> list[tuple[int, int] | None]:
         """ReLUs to split on; none early on, nor where the whole numbers of a box are soon listed."""
@@ -274,10 +278,9 @@ class Splitter:
         listed = (width.prod(-1) <= FEW_POINTS).tolist()
         return [None if few else pick for few, pick in zip(listed, batch.phase_choices(), strict=True)]
 
-    def cut(self, numbers: list[int], batch: Batch, weight: Tensor) -> Unknown | None:
+    def cut(self, numbers: list[int], batch: Batch) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""
-        value = self.plainly if 1 < len(self.search.lo) <= FEW_INPUTS else None
-        variable = variables(self.search, batch.bounds, weight, value)[:, None]
+        variable = variables(self.search, batch.bounds, self.aim, not self.many)[:, None]
         low, high = (side.gather(1, variable).squeeze(1) for side in (batch.lo, batch.hi))
         at = middles(self.search, batch.lo, batch.hi).gather(1, variable).squeeze(1)
         whole = self.search.whole[variable.squeeze(1)]
@@ -293,10 +296,6 @@ class Splitter:
             else:
                 self.close([number])
         return None
-
-    def plainly(self, bounds: Bounds) -> Tensor:
-        """Upper bounds [boxes] of the formula, without refinements."""
-        return decisive(self.formula, bounds.upper(self.rows)[0])[0]
 
     def cut_at(self, number: int, inside: Region, variable: int, at: float) -> None:
         """Cut one box at a value of one variable."""
@@ -344,25 +343,6 @@ def _settled(atom: Atom) -> float:
     return 1.0 if atom.form.const > 0 or (atom.form.const == 0 and not atom.strict) else -1.0
 
 
-def decisive(formula: Formula, top: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper bound of the formula's fuzzy truth [boxes], and the number of the atom that decides it."""
-    value, index, _ = _decisive(formula, top, 0)
-    return value, index
-
-
-def _decisive(formula: Formula, top: Tensor, first: int) -> tuple[Tensor, Tensor, int]:
-    if isinstance(formula, Atom):
-        return top[:, first], torch.full((len(top),), first, device=top.device), first + 1
-    sign = 1.0 if isinstance(formula, Both) else -1.0
-    best = torch.full((len(top),), torch.inf, dtype=top.dtype, device=top.device)
-    index = torch.zeros(len(top), dtype=torch.long, device=top.device)
-    for part in formula.parts:
-        value, chosen, first = _decisive(part, top, first)
-        better = sign * value < best
-        best, index = torch.where(better, sign * value, best), torch.where(better, chosen, index)
-    return sign * best, index, first
-
-
 def _batch_size(search: Search) -> int:
     """Boxes at once, so that the widest back-substitution stays within a share of the memory."""
     sizes = [step.size for step in search.obligation.program.steps]
@@ -370,4 +350,4 @@ def _batch_size(search: Search) -> int:
     return max(1, min(LARGEST_BATCH, search.memory // 8 // max(1, widest)))
 
 
-__all__ = ["NAME", "Splitter", "decisive"]
+__all__ = ["NAME", "Splitter"]

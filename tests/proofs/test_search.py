@@ -1,5 +1,6 @@
 """The search: bounds that take over what is known, the choice of cuts, networks of the shape of ACAS Xu."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from assay.proofs.obligations import bind
 from assay.proofs.replay import exact_answers, torch_answers
 from assay.proofs.search import Deadline, Search
 from assay.proofs.stages import regions
-from assay.proofs.stages.branching import sensitivity, variables
+from assay.proofs.stages.branching import Aim, sensitivity, variables
 from torch import nn
 
 
@@ -105,26 +106,26 @@ def test_rows_of_bounds_are_the_bounds_of_rows(advisory):
 
 
 def kink():
-    """-|x1|, as two ReLUs."""
+    """|x1|, as two ReLUs."""
     module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
         module[0].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
         module[0].bias.zero_()
-        module[2].weight.copy_(torch.tensor([[-1.0, -1.0]]))
+        module[2].weight.copy_(torch.tensor([[1.0, 1.0]]))
         module[2].bias.zero_()
     return Network("kink", module, "regression", "real", (2,))
 
 
 def test_the_variable_is_cut_on_which_the_slack_hangs():
     """|x1| needs its kink cut; x0 is steeper, but cutting it leaves the kink."""
-    show = "f(x0, x1)[0] + x1 + x0 / 8 <= 1/2"
+    show = "f(x0, x1)[0] + x0 / 8 <= 17/16"
     search = search_of(kink(), show, {"x0": "real -1..1", "x1": "real -1..1"}, "real")
     rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
     bounds = Bounds(search.batch, search.lo[None], search.hi[None])
     bounds.upper(rows)
-    steep = torch.tensor([[2.0, 1.0]], dtype=torch.float64)
-    assert variables(search, bounds, steep, None).tolist() == [0]
-    assert variables(search, bounds, steep, lambda b: b.upper(rows)[0][:, 0]).tolist() == [1]
+    aim = Aim(search.obligation.counterexample, search.batch)
+    assert variables(search, bounds, aim, few=False).tolist() == [0]
+    assert variables(search, bounds, aim, few=True).tolist() == [1]
 
 
 def test_sensitivity_is_the_slope_of_the_bound_by_the_ends(advisory):
@@ -145,6 +146,31 @@ def test_sensitivity_is_the_slope_of_the_bound_by_the_ends(advisory):
         less = value(Bounds(search.batch, bounds.lo + inner, bounds.hi - inner))
         measured = (value(bounds) - less).item() * 2 / step
         assert told == pytest.approx(measured, rel=0.1, abs=0.05 * found.max().item())
+
+
+def test_an_atom_that_holds_on_all_of_a_box_does_not_decide_where_to_cut():
+    """Whatever its unit: x1 <= 1e-3 holds, and its range is the smallest."""
+    domain = {"x0": "real -1..1", "x1": "real 0..0.001"}
+    asked = claim("f(x0, x1)[0] + x0 < 1/2", domain, given="x1 <= 1/1000 and x0 >= 1/4", semantics="real")
+    graphs = {"f": lower(kink().module, (2,))}
+    search = Search(bind(asked, graphs), exact_answers(graphs), None, Deadline(60), 1 << 30)
+    bounds = Bounds(search.batch, search.lo[None], search.hi[None])
+    aim = Aim(search.obligation.counterexample, search.batch)
+    assert not aim.shares(bounds)[0].isfinite().all()
+    assert variables(search, bounds, aim, few=True).tolist() == [0]
+
+
+def test_a_box_is_bounded_anew_once_and_its_halves_take_over_what_was_known(advisory):
+    search = search_of(advisory, f"{CALL}[2] < 9", BOX)
+    rows = search.batch.rows([search.obligation.counterexample.parts[-1].form])
+    first = regions.Batch.of(search.batch, [regions.Region(search.lo, search.hi)])
+    first.bounds.upper(rows)
+    inner = replace(first.inside(0), anew=True)
+    assert inner.outer is not None
+    anew = regions.Batch.of(search.batch, [inner])
+    assert not anew.bounds.outer
+    assert not anew.inside(0).anew
+    assert anew.inside(0).known is inner.outer
 
 
 def test_boxes_take_over_intervals_as_in_the_checker():
