@@ -31,14 +31,14 @@ import torch
 from torch import nn
 
 from .arithmetic import ARITHMETIC, PLAIN
-from .faults import InputError
+from .faults import InputError, RefusalError
 from .functions import FUNCTIONS, WHOLES
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
 from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
-from .tape import Ids, Operation, Tape, Writer
+from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
 _HANDLERS = {**MOVES, **ARITHMETIC, **FUNCTIONS, **SOFTMAX, **NORMS}
 _WHOLES = {**PLAIN, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
@@ -97,7 +97,10 @@ def lower(
     outputs = tracer.run()
     if tracer.faults:
         raise UnsupportedError(tracer.faults)
-    return replace(_written(tracer.tape, outputs), sites=tracer.sites)
+    try:
+        return replace(_written(tracer.tape, outputs), sites=tracer.sites)
+    except (RefusalError, TooLargeError) as error:
+        raise UnsupportedError(str(error)) from error
 
 
 def _written(tape: Tape, outputs: Ids) -> Graph:

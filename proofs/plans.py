@@ -21,7 +21,10 @@ ENUMERABLE = 1 << 25
 """Inputs that are run at most, where nothing else can be done."""
 SWEPT = 1 << 16
 """Inputs that are run at most to look for a counterexample."""
+LISTED = 1 << 12
+"""Inputs that a certificate lists at most, one by one, where functions are curved."""
 SWEEP = "exact sweep in torch"
+LISTING = "points"
 LEMMAS = "lemmas"
 SPLIT_SHARE = 0.7
 _FALSIFY_SHARE = 0.2
@@ -110,11 +113,21 @@ def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
     told = f"{unstable} of its ReLUs are open over the scope of {free} free variables"
     left = seconds * SPLIT_SHARE
     steps.append(Step(split.NAME, left, boxes * cost, f"{told}; gives certificates"))
-    if unstable <= smt.MAX_UNSTABLE:
+    functions = obligation.program.functions()
+    if functions and points is not None and points <= LISTED:
+        why = f"{points} inputs, at each of which the checker encloses {functions} values of functions"
+        steps.insert(len(steps) - 1, Step(LISTING, left, float(points * cost), why))
+    if functions > smt.MAX_UNSTABLE:
+        left_out.append((smt.NAME, f"{functions} values of functions, it is asked up to {smt.MAX_UNSTABLE}"))
+    elif unstable <= smt.MAX_UNSTABLE:
         why = f"last, as it leaves no certificate: {unstable} ReLUs to decide"
         steps.append(Step(smt.NAME, seconds - left, boxes * cost * 1e3, why))
     else:
         left_out.append((smt.NAME, f"{unstable} open ReLUs, it is asked up to {smt.MAX_UNSTABLE}"))
+    total = enumeration.size_of(claim)
+    if functions and total is not None and total <= ENUMERABLE:
+        why = f"all of {total} inputs are run in torch, which gives no certificate"
+        steps.append(Step(enumeration.NAME, seconds, float(total * cost), why))
     return Plan(claim.name, claim.text, tuple(steps), tuple(left_out))
 
 

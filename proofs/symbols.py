@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from .faults import Fault, RefusalError
-from .tape import SECOND, Ids, Tape
+from .tape import SECOND, Ids, Tape, TooLargeError
 
 Handler = Callable[..., Any]
 
@@ -101,6 +101,9 @@ class Tracer:
         try:
             with torch.no_grad(), self.watched(), self.swapped(), _plain_attention():
                 result = self.module(x)
+        except TooLargeError as error:
+            self.fault(str(error))
+            return np.zeros(1, dtype=np.int64)
         except Exception as error:  # the module's own code runs here: anything may come
             if not self.faults:
                 self.fault(f"the network does not run on inputs of shape {self.in_shape}: {error}")

@@ -26,7 +26,14 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 SECOND, WEIGHTS = 1 << 40, 1 << 44
+MOST_CELLS = 1 << 18
+MOST_ENTRIES = 1 << 27
+"""Of the matrices that operations stand for."""
 _EXACT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+class TooLargeError(ValueError):
+    """A network that would take too long to write out."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,8 @@ class Tape:
 
     def add(self, kind: str, size: int, fixed: Any, *sources: Ids, **more: Any) -> Ids:
         """Record a computation; gives the ids of its cells."""
+        if self.end + size > MOST_CELLS:
+            raise TooLargeError(f"more than {MOST_CELLS} numbers on the way")
         self.records.append(Record(kind, self.end, size, sources, **more))
         self.end += size
         self.fixed = np.concatenate([self.fixed, np.broadcast_to(fixed, size)])
@@ -201,6 +210,7 @@ class Writer:
         self.value[: tape.size], self.index[: tape.size] = 0, np.arange(tape.size)
         self.picked: dict[bytes, int] = {}
         self.used: set[str] = set()
+        self.entries = 0
         outputs = tape.units(outputs)
         self.value, self.index = (np.resize(a, tape.end) for a in (self.value, self.index))
         live = self.needed(outputs)
@@ -226,6 +236,10 @@ class Writer:
 
     def append(self, operation: Operation, size: int) -> int:
         """Append an operation; gives the number of its value."""
+        if operation[0] == "affine":
+            self.entries += size * sum(self.sizes[term[0]] for term in operation[1])
+            if self.entries > MOST_ENTRIES:
+                raise TooLargeError(f"maps with more than {MOST_ENTRIES} entries")
         self.operations.append(operation)
         self.sizes.append(size)
         return len(self.operations)
