@@ -2,9 +2,10 @@
 
     python3 -I check_words.py CERTIFICATE... [--weights W.safetensors ...]
 
-A certificate says of how many of the n^K words of K elements of a group it is proved that a network answers
-with their product: Zn is addition modulo n, Sm are the permutations of m things in lexicographic order,
-"first a, then b". The network is one of
+A certificate says of how many of the n^K words of K symbols it is proved that a network answers with the
+state that an automaton is led to: Zn adds modulo n, Sm multiplies permutations of m things in lexicographic
+order, "first a, then b", Dm counts open brackets (0 opens, 1 closes; m + 1 once they are below 0 or above m).
+The network is one of
   complex products   h = Z[x_1] * ... * Z[x_K], coordinate by coordinate; logit_j = Re sum_k h_k conj(V_kj);
                      Z [n, d, 2] and W [d, 2, n] hold real and imaginary parts, V = W[:, 0] + i W[:, 1];
   matrix products    h = start M[x_1] ... M[x_K], logits h U, with start [d], M [n, d, d], U [d, n].
@@ -18,10 +19,11 @@ Form "fourier" (complex products; told: a frequency f for each coordinate). With
   Re sum_k a_k^K conj(b_k) (1 - w^(f (s - j))) - sum_k R_k |b_k| |1 - w^(f (s - j))| - H_s - H_j
 with H_j = sum_k (|a_k|^K + R_k) o_k[j]. Any a, b are sound, and so is any larger |a| in R.
 
-Form "pairs" (told: symbols b whose states form a basis). Let c_s be the state after the one symbol s, and
+Form "pairs" (told: states b, whose c_b form a basis). Let c_s be the network's state after a word that leads
+to s (in a group, s; else as many opening brackets, or "()", or ")"), s x where x leads from s, and
   c_s M[x] = m (c_(s x) + sum_b g_b c_b)   with sum |g_b| <= e, for all s and x.
 A state c_s + sum_b g_b c_b, sum |g| <= r, becomes m (c_(s x) + ...) with sum <= (1 + r) (1 + e) - 1. So
-after a word with product s it is m^(K-1) (c_s + ...) with r = (1 + e)^(K-1) - 1, and with
+after a word that leads to s it is m^(K-1) (c_s + ...) with r = (1 + e)^(K-1) - 1, and with
 L = c U logit_s is the largest if L_ss - L_sj > r max_t |L_ts - L_tj| for all other j.
 
 Words (form "fourier"): symbols that are "apart" are a class of their own; for each number c of them that a
@@ -40,20 +42,23 @@ import struct
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import reduce
 from itertools import compress, permutations
 from math import comb, isqrt, prod
-from operator import mul
+from operator import add, mul
 from pathlib import Path
 from typing import Any
 
 P, COARSE = 60, 30
+MOST = {"Z": 1024, "S": 6, "D": 64}
 ONE = 1 << P
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
-FIELDS = ("format", "weights", "group", "K", "semantics", "form", "apart", "told", "certified", "of")
+FIELDS = ("format", "weights", "automaton", "K", "semantics", "form", "apart", "told", "certified", "of")
 Matrix = list[list[int]]
 Complex = tuple[int, int]
 Tensor = tuple[tuple[int, ...], list[Fraction]]
-Tensors = tuple[bool, dict[str, Tensor]]
+Named = dict[str, Tensor]
+Tensors = tuple[bool, Named]
 Integers = dict[str, list[int]]
 Shapes = dict[str, tuple[int, ...]]
 
@@ -138,15 +143,18 @@ def inverse(rows: Matrix, shift: int) -> Matrix:
     return [[(x << shift) // row[i] for x in row[d:]] for i, row in enumerate(m)]
 
 
-# --- groups and words ----------------------------------------------------------------------------------
+# --- automata and words --------------------------------------------------------------------------------
 
 
-def multiplication(name: Any) -> Matrix:
-    """The table of a group: the product of a and b at [a][b]."""
-    need(isinstance(name, str) and name[:1] in ("Z", "S") and name[1:].isdecimal(), f"no group: {name!r}")
+def transitions(name: Any) -> Matrix:
+    """Where symbol x leads from state s, at [s][x]; words begin in state 0."""
+    need(isinstance(name, str) and name[:1] in MOST and name[1:].isdecimal(), f"no automaton: {name!r}")
     number = int(name[1:])
-    most = 1024 if name[0] == "Z" else 6
-    need(name == name[0] + str(number) and 2 <= number <= most, f"no group: {name}")
+    need(name == name[0] + str(number) and 1 + (name[0] != "D") <= number <= MOST[name[0]], f"no {name}")
+    if name[0] == "D":
+        broken = number + 1
+        counts = [[s + 1, s - 1 if s else broken] for s in range(number)]
+        return [*counts, [broken, number - 1], [broken, broken]]
     if name[0] == "Z":
         return [[(a + b) % number for b in range(number)] for a in range(number)]
     listed = list(permutations(range(number)))
@@ -154,8 +162,8 @@ def multiplication(name: Any) -> Matrix:
     return [[at[tuple(b[i] for i in a)] for b in listed] for a in listed]
 
 
-def products(table: Matrix, K: int, bad: set[int], copies: int) -> list[int]:
-    """How many words with so many symbols of `bad` have each product."""
+def leading(table: Matrix, K: int, bad: set[int], copies: int) -> list[int]:
+    """How many words with so many symbols of `bad` lead to each state."""
     n = len(table)
     counts = [[0] * n for _ in range(copies + 1)]
     counts[0][0] = 1  # the empty word
@@ -163,29 +171,25 @@ def products(table: Matrix, K: int, bad: set[int], copies: int) -> list[int]:
         longer = [[0] * n for _ in range(copies + 1)]
         for c, many in enumerate(counts):
             for s in filter(many.__getitem__, range(n)):
-                for x in range(n):
+                for x, to in enumerate(table[s]):
                     if c + (x in bad) <= copies:
-                        longer[c + (x in bad)][table[s][x]] += many[s]
+                        longer[c + (x in bad)][to] += many[s]
         counts = longer
     return counts[copies]
 
 
-# --- the two forms: which products are `safe` -----------------------------------------------------------
+# --- the two forms: which states are `safe` -------------------------------------------------------------
 
 
 class Fourier:
-    def __init__(
-        self, tensors: dict[str, Tensor], table: Matrix, K: int, told: Any, apart: Any, single: bool
-    ) -> None:
+    def __init__(self, tensors: Named, table: Matrix, K: int, told: Any, apart: Any, single: bool) -> None:
         need(set(tensors) == {"Z", "W"}, "form fourier: expected the tensors Z and W")
         (shape, Z), (other, W) = tensors["Z"], tensors["W"]
         self.n, self.K, self.single = len(table), K, single
         n = self.n
-        need(
-            len(shape) == 3 and shape[::2] == (n, 2) and other == (shape[1], 2, n), f"shapes: {shape} {other}"
-        )
+        need(len(shape) == 3 and shape[::2] == (n, 2) and other == (shape[1], 2, n), f"shapes: {shape}")
         self.d = d = shape[1]
-        need(table[1][-1] == 0 and table[1][: n - 1] == list(range(1, n)), "form fourier: for sums alone")
+        need(table[1] == [*range(1, n), 0], "form fourier: for sums alone")
         need(len(told) == d and all(f < n for f in told), "expected a frequency for each coordinate")
         z, w = ([(x.numerator << P) // x.denominator for x in tensor] for tensor in (Z, W))
         self.told, self.roots = told, roots(n)
@@ -196,10 +200,9 @@ class Fourier:
         self.b, self.o = zip(*map(self.fit, told, answers, [range(n)] * d), strict=True)
         self.A, self.B = ([size(*one) << P - COARSE for one in many] for many in (self.a, self.b))
         if single:  # a product is off by sqrt(2) gamma_2 < 2^-22 of its modulus, which is at most |a| + e
-            self.e = tuple(
-                [e + (A + e >> 22) + 1 for e in row] for A, row in zip(self.A, self.e, strict=True)
-            )
-            most = max(A + max(row) for A, row in zip(self.A, self.e, strict=True))
+            rows = list(zip(self.A, self.e, strict=True))
+            self.e = tuple([e + (A + e >> 22) + 1 for e in row] for A, row in rows)
+            most = max(map(add, self.A, map(max, self.e)))
             need(most**K < ONE**K << 40, "factors so large that float32 might overflow")
         self.main = [self.power(a, b) for a, b in zip(self.a, self.b, strict=True)]
         self.chord = [size(ONE - c, s) + 2 for c, s in self.roots]
@@ -207,15 +210,12 @@ class Fourier:
     def fit(self, f: int, values: list[Complex], at: Sequence[int]) -> tuple[Complex, list[int]]:
         """An amplitude in units of 2^-30, fitted at some places, and by how much each value is off."""
         turns = [self.roots[f * x % self.n] for x in range(self.n)]
-        pairs = list(zip(values, turns, strict=True))
         unit, fitted = len(at) << 2 * P - COARSE, [(*values[i], *turns[i]) for i in at]
         a = sum(x * c + y * s for x, y, c, s in fitted) // unit
         b = sum(y * c - x * s for x, y, c, s in fitted) // unit
         slack = 5 + 2 * up(size(a, b), 1 << COARSE)  # values, roots and products are rounded
-        return (a, b), [
-            size(x - (a * c - b * s >> COARSE), y - (a * s + b * c >> COARSE)) + slack
-            for (x, y), (c, s) in pairs
-        ]
+        modes = [(a * c - b * s >> COARSE, a * s + b * c >> COARSE) for c, s in turns]
+        return (a, b), [size(x - u, y - v) + slack for (x, y), (u, v) in zip(values, modes, strict=True)]
 
     def power(self, a: Complex, b: Complex) -> Complex:
         """a^K conj(b), rounded down."""
@@ -250,42 +250,43 @@ class Fourier:
 
 
 class Pairs:
-    def __init__(
-        self, tensors: dict[str, Tensor], table: Matrix, K: int, told: Any, apart: Any, single: bool
-    ) -> None:
+    def __init__(self, tensors: Named, table: Matrix, K: int, told: Any, apart: Any, single: bool) -> None:
         need(apart == [], "form pairs: no symbols can be apart")
-        self.n, self.K, self.single = len(table), K, single
-        n = self.n
+        self.n, self.m, self.K, self.single = len(table[0]), len(table), K, single
         self.shift = max(x.denominator for _, entries in tensors.values() for x in entries).bit_length() - 1
-        whole = {
-            name: [x.numerator * ((1 << self.shift) // x.denominator) for x in entries]
-            for name, (_, entries) in tensors.items()
-        }
+        one = 1 << self.shift
+        whole = {name: [int(x * one) for x in entries] for name, (_, entries) in tensors.items()}
         shapes = {name: shape for name, (shape, _) in tensors.items()}
         self.looked_up = set(shapes) == {"Z", "W"}
         (self.complex if self.looked_up else self.matrices)(whole, shapes)
         self.D = D = len(self.U)
-        need(len(told) == len(set(told)) == D and all(b < n for b in told), "expected a basis of symbols")
-        self.C = [times([self.start], M)[0] for M in self.M]
-        self.unit = self.shift * (1 if self.looked_up else 2)  # of C
+        need(len(told) == len(set(told)) == D and all(b < self.m for b in told), "expected a basis of states")
+        words = [[s] for s in range(self.m)]
+        if self.n < self.m:  # brackets
+            words = [[0, 1], *([0] * depth for depth in range(1, self.m - 1)), [1]]
+        longest = max(map(len, words))
+        self.unit = self.shift * (longest + (not self.looked_up))  # of C
+        after = [reduce(times, [self.M[x] for x in w], [self.start])[0] for w in words]
+        wider = [self.shift * (longest - len(w)) for w in words]
+        self.C = [[x << more for x in c] for c, more in zip(after, wider, strict=True)]
         self.X = inverse([self.C[b] for b in told], P + self.unit)
-        stretched = sum(
-            sum(map(mul, row, c)) for row, c in zip(times(self.C, self.M[0]), self.C, strict=True)
-        )
-        self.m = (stretched << P) // (sum(x * x for c in self.C for x in c) << self.shift)
-        need(self.m > ONE >> 8, "the identity all but erases states")
+        moved = [times(self.C, M) for M in self.M]
+        pairs = [(moved[x][s], self.C[to]) for s, row in enumerate(table) for x, to in enumerate(row)]
+        kept = sum(sum(map(mul, a, b)) for a, b in pairs)
+        self.stretch = (kept << P) // (sum(b * b for _, c in pairs for b in c) << self.shift)
+        need(self.stretch > ONE >> 8, "factors all but erase states")
         self.reach = [sum(map(abs, row)) + D for row in self.X]  # X is rounded down, by less than a unit
         self.largest = [max(map(abs, column)) for column in zip(*self.C, strict=True)]
-        self.error = max(self.defect(x, [row[x] for row in table]) for x in range(n))
+        self.error = max(self.defect(x, moved[x], [row[x] for row in table]) for x in range(self.n))
         self.L = times(self.C, self.U)
-        self.spread = [max(max(row[s] - min(row), max(row) - row[s]) for row in self.L) for s in range(n)]
+        ends = [(row, min(row), max(row)) for row in self.L]
+        self.spread = [max(max(r[s] - low, high - r[s]) for r, low, high in ends) for s in range(self.m)]
 
     def complex(self, whole: Integers, shapes: Shapes) -> None:
         """As matrices: real parts first, then imaginary ones."""
         n, shape = self.n, shapes["Z"]
-        need(
-            len(shape) == 3 and shape[::2] == (n, 2) and shapes["W"] == (shape[1], 2, n), f"shapes: {shapes}"
-        )
+        need(n == self.m and len(shape) == 3 and shape[::2] == (n, 2), f"shapes: {shapes}")
+        need(shapes["W"] == (shape[1], 2, n), f"shapes: {shapes}")
         d, Z, W = shape[1], whole["Z"], whole["W"]
         self.M = [[[0] * 2 * d for _ in range(2 * d)] for _ in range(n)]
         for x, k in ((x, k) for x in range(n) for k in range(d)):
@@ -296,30 +297,27 @@ class Pairs:
 
     def matrices(self, whole: Integers, shapes: Shapes) -> None:
         need(set(shapes) == {"start", "M", "U"}, "expected the tensors Z, W, or start, M, U")
-        n, (d, *rest) = self.n, shapes["start"]
-        need(not rest and shapes["M"] == (n, d, d) and shapes["U"] == (d, n), f"shapes: {shapes}")
+        n, m, (d, *rest) = self.n, self.m, shapes["start"]
+        need(not rest and shapes["M"] == (n, d, d) and shapes["U"] == (d, m), f"shapes: {shapes}")
         flat = whole["M"]
         self.M = [[flat[(x * d + i) * d : (x * d + i + 1) * d] for i in range(d)] for x in range(n)]
-        self.start, self.U = whole["start"], [whole["U"][i * n : (i + 1) * n] for i in range(d)]
+        self.start, self.U = whole["start"], [whole["U"][i * m : (i + 1) * m] for i in range(d)]
 
-    def defect(self, x: int, moved: list[int]) -> int:
-        """e[x]: the largest norm, in the basis, of c_s M[x] / m - c_(s x)."""
-        V = [
-            [(a << P) - (b * self.m << self.shift) for a, b in zip(row, self.C[to], strict=True)]
-            for row, to in zip(times(self.C, self.M[x]), moved, strict=True)
-        ]
-        norms = [
-            sum(map(abs, b)) + self.D * sum(map(abs, v)) for b, v in zip(times(V, self.X), V, strict=True)
-        ]
-        return up(max(norms), self.m << self.unit + self.shift) + (self.rounded(x) if self.single else 0)
+    def defect(self, x: int, moved: Matrix, to: list[int]) -> int:
+        """The largest norm, in the basis, of c_s M[x] / m - c_(s x)."""
+        unit, pairs = self.stretch << self.shift, zip(moved, [self.C[s] for s in to], strict=True)
+        V = [[(a << P) - b * unit for a, b in zip(*pair, strict=True)] for pair in pairs]
+        both = zip(times(V, self.X), V, strict=True)
+        norms = [sum(map(abs, b)) + self.D * sum(map(abs, v)) for b, v in both]
+        return up(max(norms), unit << self.unit) + (self.rounded(x) if self.single else 0)
 
     def rounded(self, x: int, first: bool = False) -> int:
         """What float32 adds: D sums are off by gamma_(D + 4) times the sum of sizes (Higham 2002, 3.1); a
         unit covers underflow, 2^-126 a product, which the basis and powers of m enlarge by at most 2^60."""
         need(max(self.reach) < ONE << 30, "a basis so extreme that float32 says nothing")
-        need(ONE**self.K >> 20 < self.m**self.K < ONE**self.K << 40, "a stretch so extreme")
+        need(ONE**self.K >> 20 < self.stretch**self.K < ONE**self.K << 40, "a stretch so extreme")
         sizes = list(map(abs, self.start)) if first else self.largest
-        of = ONE << 2 * self.shift if first else self.m << self.unit + self.shift
+        of = ONE << 2 * self.shift if first else self.stretch << self.unit + self.shift
         rows = [sum(map(mul, map(abs, row), self.reach)) for row in self.M[x]]
         return up(sum(map(mul, sizes, rows)) * (self.D + 4) << P, of * ((1 << 24) - self.D - 4)) + 1
 
@@ -327,7 +325,7 @@ class Pairs:
         grown = (ONE + self.error) ** (self.K - 1)
         if self.single and not self.looked_up:
             grown = up(grown * (ONE + max(self.rounded(x, True) for x in range(self.n))), ONE)
-        return [self.told_right(s, up(grown, ONE ** (self.K - 2)) - ONE) for s in range(self.n)]
+        return [self.told_right(s, up(grown, ONE ** (self.K - 2)) - ONE) for s in range(self.m)]
 
     def told_right(self, s: int, r: int) -> bool:
         row, lost = self.L[s], 0
@@ -340,13 +338,13 @@ class Pairs:
 
 def certified(evidence: Fourier | Pairs, table: Matrix, K: int, bad: list[int]) -> int:
     """How many words are certified."""
-    n, apart, found = len(table), len(bad), 0
+    n, apart, found = len(table[0]), len(bad), 0
     for copies in range(K + 1 if apart else 1):
         safe = evidence.safe(copies)
         if all(safe):
             found += comb(K, copies) * apart**copies * (n - apart) ** (K - copies)
         elif any(safe):
-            found += sum(compress(products(table, K, set(bad), copies), safe))
+            found += sum(compress(leading(table, K, set(bad), copies), safe))
     return found
 
 
@@ -361,7 +359,7 @@ def check(path: Path, weights: dict[str, Tensors]) -> str:
     need(content["seal"] == hashlib.sha256(body.encode()).hexdigest(), "the seal does not match the content")
     need(head == "assay.words/1" and semantics in ("real", "float32"), f"unknown: {head!r} {semantics!r}")
     need(type(K) is int and 2 <= K <= 1024, "K is not in 2..1024")
-    table = multiplication(name)
+    table = transitions(name)
     for numbers in (told, apart):
         need(isinstance(numbers, list) and all(type(t) is int and t >= 0 for t in numbers), "no numbers")
     need(
@@ -376,11 +374,11 @@ def check(path: Path, weights: dict[str, Tensors]) -> str:
     need(form in ("fourier", "pairs"), f"unknown form {form!r}")
     kind = Fourier if form == "fourier" else Pairs
     evidence = kind(tensors, table, K, told, apart, semantics == "float32")
-    found, words = certified(evidence, table, K, apart), len(table) ** K
+    found, words = certified(evidence, table, K, apart), len(table[0]) ** K
     need(of == str(words), f"there are {words} words")
     need(count == str(found), f"{count} words are claimed, {found} are certified")
     share = f"{Fraction(found, words).__float__():.6f}"
-    what = f"{of} words of {K} elements of {name} ({share})"
+    what = f"{of} words of {K} symbols of {name} ({share})"
     return f"right on at least {found} of {what}, in {semantics} arithmetic"
 
 

@@ -55,7 +55,7 @@ def document(bound: Bound, subject: Subject) -> bytes:
     body = {
         "format": FORMAT,
         "weights": subject.network.weights_digest,
-        "group": subject.shape.group,
+        "automaton": subject.shape.automaton,
         "K": subject.shape.K,
         "semantics": subject.semantics,
         "form": strategy.form,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import comb
 
-from assay.models.groups import group
+from assay.models.automata import automaton
 from assay.proofs.strategies import Meter
 
 from .reading import Shape
@@ -13,42 +13,39 @@ from .reading import Shape
 __all__ = ["Answers", "certified"]
 
 Answers = Callable[[int], Sequence[bool]]
-"""Of how many symbols set apart a word holds: for each product, whether such words are surely right."""
+"""Of how many symbols set apart a word holds: for each state, whether such words are surely right."""
 
 
 def certified(shape: Shape, apart: Sequence[int], answers: Answers, meter: Meter) -> int:
     """Words that are certified, if some symbols are a class of their own.
 
-    Words with c of those that are apart are looked at together, for each c; their products are counted only
-    where some answers are safe and others are not.
+    Words with c of those that are apart are looked at together, for each c; how many of them lead to each
+    state is counted only where some answers are safe and others are not.
     """
-    n, K, many = shape.n, shape.K, len(apart)
-    found = 0
+    n, K, many, found = shape.n, shape.K, len(apart), 0
     for copies in range(K + 1 if apart else 1):
         safe = answers(copies)
         if all(safe):
             found += comb(K, copies) * many**copies * (n - many) ** (K - copies)
         elif any(safe):
-            products = _products(shape, frozenset(apart), copies, meter)
-            found += sum(words for words, right in zip(products, safe, strict=True) if right)
+            leading = _leading(shape, frozenset(apart), copies, meter)
+            found += sum(words for words, right in zip(leading, safe, strict=True) if right)
     return found
 
 
-def _products(shape: Shape, bad: frozenset[int], copies: int, meter: Meter) -> list[int]:
-    """How many words with so many symbols set apart have each product."""
-    n, K = shape.n, shape.K
-    if not bad:  # every product has as many words
-        return [n ** (K - 1)] * n
-    table = group(shape.group).table.tolist()
-    counts = {0: [int(x not in bad) for x in range(n)], 1: [int(x in bad) for x in range(n)]}
-    for length in range(1, K):
-        longer = {c: [0] * n for c in range(min(copies, length + 1) + 1)}
-        for c, many in counts.items():
-            for x in range(n):
-                at = c + (x in bad)
-                if at <= copies:
-                    for s, ways in enumerate(many):
+def _leading(shape: Shape, bad: frozenset[int], copies: int, meter: Meter) -> list[int]:
+    """How many words with so many symbols set apart lead to each state."""
+    task = automaton(shape.automaton)
+    if not bad and task.group:  # every product has as many words
+        return [shape.n ** (shape.K - 1)] * shape.states
+    table, counts = task.table.tolist(), [[1] + [0] * (shape.states - 1)]
+    for length in range(1, shape.K + 1):
+        longer = [[0] * shape.states for _ in range(min(copies, length) + 1)]
+        for c, many in enumerate(counts):
+            for s, ways in enumerate(many):
+                for x in range(shape.n):
+                    if (at := c + (x in bad)) <= copies:
                         longer[at][table[s][x]] += ways
         counts = longer
-        meter.each("counting", n * n * len(counts))
+        meter.each("counting", shape.states * shape.n * len(counts))
     return counts[copies]

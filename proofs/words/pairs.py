@@ -1,29 +1,30 @@
-"""Words by pairs: that two factors multiply like two elements, looked up for every pair, in any finite group.
+"""Words by pairs of state and symbol: that each is led where it should, in any finite automaton.
 
-Let c_s be the state after the one symbol s, κ a number near how much a factor stretches, and for all s and x
+Let c_s be the network's state after some word that leads to s (in a group the one symbol s), s x where x
+leads from s, κ a number near how much factors stretch, and for all s and x
 
     c_s M[x] = κ (c_(s x) + Σ_b β_b c_b),   ||β||_1 <= ε.
 
 The β are coordinates in a basis of the c_b. A state κ^(t-1) Σ_s α_s c_s moves by x to κ^t Σ_s α_s (c_(s x) +
-Σ β c). So after the word x_1 … x_K with product s it is κ^(K-1) (c_s + Σ_b η_b c_b) with ||η||_1 <=
+Σ β c). So after a word x_1 … x_K that leads to s it is κ^(K-1) (c_s + Σ_b η_b c_b) with ||η||_1 <=
 (1 + ε)^(K-1) - 1 = r, and with L = c U, s is told if for every j
 
     L_ss - L_sj  >  r max_t |L_ts - L_tj|.
 
-Nothing but the group is said of the network: no basis has to be found in which factors are representations,
-and no norm of a matrix bounded.
+Nothing but the automaton is said of the network: no basis has to be found in which factors are
+representations, and no norm of a matrix bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
 import numpy as np
 from assay.models import Network
-from assay.models.groups import group
+from assay.models.automata import automaton
 from assay.models.products import ComplexProduct
 from assay.proofs.faults import InputError
 from assay.proofs.strategies import Meter
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .fixed import ONE, PLACES
-from .reading import Shape, whole
+from .reading import Shape, read, whole
 
 __all__ = ["Pairs", "basis"]
 
@@ -40,17 +41,15 @@ Exact = NDArray[Any]
 
 
 def basis(network: Network) -> tuple[int, ...]:
-    """Symbols whose states are a well-conditioned basis: found by a pivoted QR."""
+    """States whose c_s are a well-conditioned basis: found by a pivoted QR."""
     from scipy.linalg import qr
 
-    states = _states(network).numpy()
+    states = _states(network)
     _, r, chosen = qr(states.T, mode="economic", pivoting=True)
     width = states.shape[1]
     sizes = np.abs(np.diag(r))
     if len(states) < width or sizes.min() <= 1e-9 * sizes.max():
-        raise InputError(
-            f"strategy pairs: the {len(states)} states after one symbol do not span {width} dimensions"
-        )
+        raise InputError(f"strategy pairs: the network's {len(states)} states do not span {width} dimensions")
     return tuple(sorted(int(b) for b in chosen[:width]))
 
 
@@ -62,21 +61,35 @@ class Pairs:
     ) -> None:
         self.shape, self.float32, self.meter = shape, float32, meter
         self.M, self.U, self.start, self.shift = _weights(network)
-        self.C: Exact = np.array([self.start @ m for m in self.M])
-        self.C_shift = self.shift if shape.complex else 2 * self.shift
+        self.task = automaton(shape.automaton)
+        self.C, self.C_shift = self._reached()
+        self.moved = [self.C @ m for m in self.M]
         self.X = self._inverse(chosen)
         self.kappa = self._stretch()
         self.off = [self._defect(x) for x in range(shape.n)]
         self._metered()
 
     def answers(self, copies: int) -> list[bool]:
-        """Which products are surely told right; no symbols can be apart, for every state is some symbol's."""
+        """Which states are surely told right; no symbols can be apart, as every state is led to by some."""
         assert copies == 0
         factors = [ONE + max(self.off)] * (self.shape.K - 1)
         factors += [ONE + self._first()] if self.float32 else []
         r = -(-prod(factors) >> PLACES * (len(factors) - 1)) - ONE
         self.meter.each("powers", len(factors))
-        return [self._told(s, r) for s in range(self.shape.n)]
+        return [self._told(s, r) for s in range(self.shape.states)]
+
+    def _reached(self) -> tuple[Exact, int]:
+        """c_s [states, D] in units of 2^-places, and the places."""
+        words = self.task.representatives
+        longest = max(map(len, words)) + (not self.shape.complex)
+        reached = []
+        for word in words:
+            state = self.start
+            for x in word:
+                state = state @ self.M[x]
+            factors = len(word) + (not self.shape.complex)
+            reached.append(state << self.shift * (longest - factors))
+        return np.array(reached), self.shift * longest
 
     def _inverse(self, chosen: Sequence[int]) -> Exact:
         """The inverse of the basis, in units of 2^-60, rounded down."""
@@ -93,17 +106,20 @@ class Pairs:
         return np.array(inverse, dtype=object)
 
     def _stretch(self) -> int:
-        """κ in units of 2^-60: how much the identity stretches states."""
-        kept, all_of_it = int((self.C @ self.M[0] * self.C).sum()), int((self.C * self.C).sum())
+        """κ in units of 2^-60: how much factors stretch states, the least squares of all."""
+        kept, all_of_it = 0, 0
+        for x, moved in enumerate(self.moved):
+            wanted = self.C[self.task.table[:, x].numpy()]
+            kept, all_of_it = kept + int((moved * wanted).sum()), all_of_it + int((wanted * wanted).sum())
         kappa = (kept << PLACES) // (all_of_it << self.shift)
         if kappa <= ONE >> 8:
-            raise InputError("strategy pairs: the identity's factor all but erases states")
+            raise InputError("strategy pairs: factors all but erase states")
         return kappa
 
     def _defect(self, x: int) -> int:
         """ε[x], in units of 2^-60, rounded up."""
-        table = group(self.shape.group).table[:, x].numpy()
-        v = (self.C @ self.M[x] << PLACES) - (self.C[table] * self.kappa << self.shift)
+        wanted = self.C[self.task.table[:, x].numpy()]
+        v = (self.moved[x] << PLACES) - (wanted * self.kappa << self.shift)
         width = v.shape[1]
         # The inverse is rounded down by less than a unit.
         most = max((np.abs(v @ self.X).sum(1) + width * np.abs(v).sum(1)).tolist())
@@ -151,20 +167,21 @@ class Pairs:
 
     def _metered(self) -> None:
         """Operations: a product with a complex factor takes six a coordinate, with a matrix d (2 d - 1)."""
-        n, d, width, meter = self.shape.n, self.shape.d, self.C.shape[1], self.meter
+        (states, width), n, d, meter = self.C.shape, self.shape.n, self.shape.d, self.meter
+        pairs = states * n
         if not self.shape.complex:
-            meter.product("states", n, d, d)
+            meter.product("states", sum(map(len, self.task.representatives)), d, d)
         meter.each("basis inverted", width**3, times=2)
-        meter.each("stretch", n * width, times=4)
         if self.shape.complex:
-            meter.each("pairs of factors", n * n * d, times=6)
+            meter.each("states led on", pairs * d, times=6)
         else:
-            meter.product("pairs of factors", n * n, d, d)
-        meter.each("defects", n * n * width, times=2)
-        meter.product("defects in the basis", n * n, width, width)
-        meter.each("defects in the basis", n * n * width, times=2)
-        meter.product("logits", n, width, n)
-        meter.each("spread and margins", n * n, times=5)
+            meter.product("states led on", pairs, d, d)
+        meter.each("stretch", pairs * width, times=4)
+        meter.each("defects", pairs * width, times=2)
+        meter.product("defects in the basis", pairs, width, width)
+        meter.each("defects in the basis", pairs * width, times=2)
+        meter.product("logits", states, width, states)
+        meter.each("spread and margins", states * states, times=5)
         if self.float32:
             meter.each("float32", n * width * width, times=2)
 
@@ -172,7 +189,7 @@ class Pairs:
 def _weights(network: Network) -> tuple[Exact, Exact, Exact, int]:
     """Factors M [n, D, D], U [D, n] and start [D] as whole numbers in units of 2^-shift, and the shift."""
     state = {name: tensor.detach().cpu().double() for name, tensor in network.module.state_dict().items()}
-    shift = max(int(max(denominators(t))).bit_length() - 1 for t in state.values())
+    shift = max(max(denominators(t)).bit_length() - 1 for t in state.values())
     exact = {name: np.array(whole(tensor, shift), dtype=object) for name, tensor in state.items()}
     if not isinstance(network.module, ComplexProduct):
         return exact["M"], exact["U"], exact["start"], shift
@@ -191,12 +208,9 @@ def denominators(tensor: Tensor) -> list[int]:
     return [entry.as_integer_ratio()[1] for entry in tensor.flatten().tolist()]
 
 
-def _states(network: Network) -> Tensor:
-    """The states after one symbol, as floats [n, D]."""
-    module = network.module
-    state = {name: tensor.detach().cpu().double() for name, tensor in module.state_dict().items()}
-    if isinstance(module, ComplexProduct):
-        states: Tensor = state["Z"].permute(0, 2, 1).flatten(1)
-    else:
-        states = state["start"] @ state["M"]
-    return states
+def _states(network: Network) -> NDArray[np.float64]:
+    """c_s up to a common factor, as floats [states, D]."""
+    M, _, start, shift = _weights(network)
+    factors = (M / 2**shift).astype(float)
+    words = automaton(read(network).automaton).representatives
+    return np.array([reduce(np.matmul, factors[list(word)], start.astype(float)) for word in words])

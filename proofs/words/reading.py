@@ -1,7 +1,7 @@
-"""The networks that these proofs are about: products of group elements (`assay.models.products`).
+"""The networks that these proofs are about: products that follow an automaton (`assay.models.products`).
 
-n symbols, K of them in a word, d the width of the state. A network is right on x if the logit of the product
-of x_1 … x_K is larger than every other one.
+n symbols, K of them in a word, d the width of the network's state. A network is right on x if the logit of
+the automaton's state after x_1 … x_K (in a group: of their product) is larger than every other one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from assay.models import Network
-from assay.models.groups import group
 from assay.models.products import ComplexProduct, MatrixProduct
 from assay.proofs.faults import InputError
 from torch import Tensor
@@ -24,9 +23,10 @@ Whole = Any
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes: the group's name and its number of elements n, K symbols in a word, width d; complex or not."""
+    """Sizes: the automaton, its states, n symbols, K of them in a word, width d; complex or not."""
 
-    group: str
+    automaton: str
+    states: int
     n: int
     K: int
     d: int
@@ -41,11 +41,13 @@ class Shape:
     @property
     def parameters(self) -> int:
         """How many weights there are: to read them is the shortest that any proof can be."""
-        return 4 * self.n * self.d if self.complex else self.d + self.n * self.d * (self.d + 1)
+        if self.complex:
+            return 2 * self.d * (self.n + self.states)
+        return self.d * (1 + self.n * self.d + self.states)
 
     def sizes(self) -> dict[str, str | int]:
         """What a report says of them."""
-        return {"group": self.group, "n": self.n, "K": self.K, "width": self.d}
+        return {"automaton": self.automaton, "n": self.n, "K": self.K, "width": self.d}
 
 
 def read(network: Network) -> Shape:
@@ -56,9 +58,9 @@ def read(network: Network) -> Shape:
             f"network {network.name!r} is a {type(module).__name__}, expected a complex or matrix product"
         )
     config, problems = module.config, []
-    elements = group(config.group)
-    if isinstance(module, ComplexProduct) and not elements.cyclic:
-        problems.append(f"products of complex numbers commute, {config.group} does not")
+    task = config.task
+    if isinstance(module, ComplexProduct) and not task.cyclic:
+        problems.append(f"products of complex numbers commute, {config.automaton} does not")
     if network.in_shape != (config.length,):
         problems.append(f"it reads {network.in_shape}, expected ({config.length},)")
     for name, tensor in module.state_dict().items():
@@ -69,7 +71,12 @@ def read(network: Network) -> Shape:
     if problems:
         raise InputError(f"network {network.name!r}: " + "; ".join(problems))
     return Shape(
-        config.group, elements.order, config.length, config.width, isinstance(module, ComplexProduct)
+        config.automaton,
+        task.states,
+        task.symbols,
+        config.length,
+        config.width,
+        isinstance(module, ComplexProduct),
     )
 
 

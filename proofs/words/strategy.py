@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from assay.models import Network
-from assay.models.groups import group
+from assay.models.automata import automaton
 from assay.proofs.faults import InputError
 from assay.proofs.strategies import Bound, Meter, Semantics
 
@@ -110,11 +110,13 @@ class Explained:
         if self.form == "fourier":
             return 50 * shape.n * shape.d
         width = shape.d * (1 + shape.complex)
-        return shape.n**2 * width * (2 * width + 3)
+        return shape.states * shape.n * width * (2 * width + 3)
 
     def unexplained(self, shape: Shape) -> int:
         """What each weight leaves over, and margins by difference; or pairs of states, and of answers."""
-        return (2 * shape.d + 1) * shape.n if self.form == "fourier" else 2 * shape.n**2
+        return (
+            (2 * shape.d + 1) * shape.n if self.form == "fourier" else (shape.n + shape.states) * shape.states
+        )
 
     def told(self, subject: Subject) -> tuple[int, ...]:
         """The numbers that the verifier is told: frequencies, or the symbols of the basis."""
@@ -129,14 +131,16 @@ class Explained:
         """The length of what is told, in bits: the basis; or frequencies, and which symbols are apart."""
         n, told = subject.shape.n, len(self.told(subject))
         if self.form == "pairs":
-            return math.log2(math.comb(n, told))
+            return math.log2(math.comb(subject.shape.states, told))
         return told * math.log2(n) + math.log2(n) + math.log2(math.comb(n, self.apart))
 
     def certified(self, subject: Subject, meter: Meter) -> int:
         """How many of the n^K words are certified."""
         network, shape, float32 = subject.network, subject.shape, subject.semantics == "float32"
         if not self.suits(shape):
-            raise InputError(f"strategy {self.name}: {shape.group}, {shape.n} symbols, expected sums of more")
+            raise InputError(
+                f"strategy {self.name}: {shape.automaton}, {shape.n} symbols, expected sums of more"
+            )
         told, apart = self.told(subject), self.set_apart(subject)
         if self.form == "pairs":
             return certified(shape, (), Pairs(network, shape, told, float32, meter).answers, meter)
@@ -160,16 +164,16 @@ class BruteForce:
         meter = Meter()
         if shape.complex:
             meter.each("products", (shape.K - 1) * shape.d, times=6)
-            meter.product("logits", 1, 2 * shape.d, shape.n)
+            meter.product("logits", 1, 2 * shape.d, shape.states)
         else:
             meter.product("products", shape.K, shape.d, shape.d)
-            meter.product("logits", 1, shape.d, shape.n)
-        meter.each("comparison", shape.n)
+            meter.product("logits", 1, shape.d, shape.states)
+        meter.each("comparison", shape.states)
         return meter.total * shape.sequences
 
     def unexplained(self, shape: Shape) -> int:
         """Every logit of every word."""
-        return shape.n * shape.sequences
+        return shape.states * shape.sequences
 
     def certified(self, subject: Subject, meter: Meter) -> int:
         """How many words the network gets right.  Raises `InputError` if there are too many."""
@@ -184,7 +188,7 @@ class BruteForce:
 
 
 def outcomes(subject: Subject) -> Sequence[tuple[torch.Tensor, torch.Tensor]]:
-    """Every word, and whether its product has the one largest logit: [b, K] and [b], a batch at a time."""
+    """Every word, and whether the state it leads to has the one largest logit: [b, K] and [b], in batches."""
     return [_judged(subject, first) for first in range(0, subject.shape.sequences, BATCH)]
 
 
@@ -193,7 +197,7 @@ def _judged(subject: Subject, first: int) -> tuple[torch.Tensor, torch.Tensor]:
     numbers = torch.arange(first, min(first + BATCH, shape.sequences))
     words = numbers[:, None] // shape.n ** torch.arange(shape.K) % shape.n
     best = subject.network(words.to(subject.network.device)).cpu().topk(2, dim=-1)
-    right = best.indices[:, 0] == group(shape.group).product(words)
+    right = best.indices[:, 0] == automaton(shape.automaton).run(words)
     return words, right & (best.values[:, 0] > best.values[:, 1])
 
 

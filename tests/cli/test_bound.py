@@ -98,7 +98,12 @@ def test_no_proof_fits_a_tiny_budget(run, model):
 
 
 def test_sums_and_words_are_bounded_beyond_any_list(run):
-    for model, words, strategy in (("sum-of-8", 59**8, "fourier"), ("word-of-6", 24**6, "pairs")):
+    models = (
+        ("sum-of-8", 59**8, "fourier"),
+        ("word-of-6", 24**6, "pairs"),
+        ("brackets-of-40", 2**40, "pairs"),
+    )
+    for model, words, strategy in models:
         done = run("bound", f"zoo:{model}", "--strategy", strategy, "--certificates", "kept", "--json")
         assert done.exit_code == 0, done.output
         report = json.loads(done.stdout)
@@ -113,7 +118,12 @@ def test_products_are_drawn_without_published_points_of_others(run):
     args = ("--strategy", "fourier", "--semantics", "float32", "--plot", "f.svg", "--out", "r.json")
     assert run("bound", "zoo:sum-of-8", *args).exit_code == 0
     assert "published" not in Path("f.svg").read_text().replace(".published", "")
-    assert json.loads(Path("r.json").read_text())["shape"] == {"group": "Z59", "n": 59, "K": 8, "width": 16}
+    assert json.loads(Path("r.json").read_text())["shape"] == {
+        "automaton": "Z59",
+        "n": 59,
+        "K": 8,
+        "width": 16,
+    }
 
 
 @pytest.mark.parametrize(

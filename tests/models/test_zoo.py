@@ -31,6 +31,7 @@ def test_the_zoo_holds_what_it_promises():
         "boolean",
         "sum-of-8",
         "word-of-6",
+        "brackets-of-40",
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from assay.models import InputError as ModelError
-from assay.models.groups import group
+from assay.models.automata import automaton
 from assay.models.products import ComplexProduct, ProductConfig
 from assay.models.zoo.words import network
 from assay.proofs import InputError
@@ -51,18 +51,55 @@ def test_no_more_words_are_certified_than_are_right(permuting, noise, semantics)
             assert bound.certified == bound.sequences == truth
 
 
-def certified_words(subject: Subject, form: str, apart: int) -> np.ndarray:
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 1e-3, 0.01, 0.1])
+def test_no_more_brackets_are_certified_than_are_right(bracketing, noise, semantics):
+    for depth, seed in product((1, 2, 3), range(2)):
+        subject = replace(bracketing(depth, 12, noise, seed), semantics=semantics)
+        bound, truth = apply(Explained("pairs"), subject), right(subject)
+        assert 0 <= bound.certified <= truth
+        if noise <= 1e-4:
+            assert bound.certified == bound.sequences == truth
+
+
+def test_an_answer_that_is_not_told_costs_the_brackets_that_lead_to_it(bracketing):
+    subject = bracketing(3, 12, 1e-4)
+    U = subject.network.parameters()["U"].clone()
+    U[:, 2] = 0
+    spoilt = Subject(subject.network.with_weights({"U": U}))
+    chosen = certified_words(spoilt, Explained("pairs"))
+    listed = torch.cat([words for words, _ in outcomes(spoilt)])
+    truth = torch.cat([judged for _, judged in outcomes(spoilt)]).numpy()
+    assert (chosen == truth).all()
+    assert (chosen == (automaton("D3").run(listed) != 2).numpy()).all()
+    assert 0 < chosen.sum() == apply(Explained("pairs"), spoilt).certified < 2**12
+
+
+def test_brackets_are_counted_as_by_hand():
+    task = automaton("D3")
+    for number in range(2**9):
+        word = [number >> i & 1 for i in range(9)]
+        depth = 0
+        for x in word:
+            depth += 1 - 2 * x
+            if not 0 <= depth <= 3:
+                depth = 4
+                break
+        assert task.run(torch.tensor([word])).item() == depth
+
+
+def certified_words(subject: Subject, strategy: Explained) -> np.ndarray:
     """The certified set itself, listed with the errors of its own symbols."""
-    strategy, shape = Explained(form, apart), subject.shape
+    shape = subject.shape
     told, bad = strategy.told(subject), strategy.set_apart(subject)
-    if form == "fourier":
+    if strategy.form == "fourier":
         evidence = Waves(subject.network, shape, told, bad, False, Meter())
     else:
         evidence = Pairs(subject.network, shape, told, False, Meter())
     listed = torch.cat([words for words, _ in outcomes(subject)])
     copies = torch.isin(listed, torch.tensor(bad, dtype=torch.long)).sum(1)
-    answers = group(shape.group).product(listed)
-    safe = torch.tensor([evidence.answers(c) for c in range(shape.K + 1 if apart else 1)])
+    answers = automaton(shape.automaton).run(listed)
+    safe = torch.tensor([evidence.answers(c) for c in range(shape.K + 1 if bad else 1)])
     return safe[copies, answers].numpy()
 
 
@@ -81,10 +118,11 @@ def test_the_certified_set_of_sums_is_counted_to_the_last_and_all_of_it_is_right
     partly = 0
     for seed, noise in product(range(4), noises):
         subject = summing(11, 4, FREQUENCIES, noise, seed)
-        chosen = certified_words(subject, form, apart)
+        strategy = Explained(form, apart)
+        chosen = certified_words(subject, strategy)
         truth = torch.cat([judged for _, judged in outcomes(subject)]).numpy()
         assert not (chosen & ~truth).any()
-        assert chosen.sum() == apply(Explained(form, apart), subject).certified
+        assert chosen.sum() == apply(strategy, subject).certified
         partly += 0 < chosen.sum() < len(chosen)
     assert partly, "no network was certified in part"
 
@@ -169,14 +207,16 @@ def test_long_words_are_bounded_too(summing):
 def test_groups_agree_with_permutations_by_hand(multiply):
     generator = torch.Generator().manual_seed(0)
     for degree in (3, 4, 5):
-        elements = group(f"S{degree}")
-        words = torch.randint(elements.order, (50, 6), generator=generator)
-        assert elements.product(words).tolist() == [multiply(degree, word) for word in words.tolist()]
+        elements = automaton(f"S{degree}")
+        words = torch.randint(elements.states, (50, 6), generator=generator)
+        assert elements.run(words).tolist() == [multiply(degree, word) for word in words.tolist()]
 
 
-@pytest.mark.parametrize("name", ["Z1", "Z01", "Z2000", "S9", "A5", "Z", "", "Z-3", "z5"])
-def test_other_groups_are_refused(name):
-    with pytest.raises(ModelError, match="unknown group"):
+@pytest.mark.parametrize(
+    "name", ["Z1", "Z01", "Z2000", "S9", "A5", "Z", "", "Z-3", "z5", "S7", "D0", "D65", "D03"]
+)
+def test_other_automata_are_refused(name):
+    with pytest.raises(ModelError, match="unknown automaton"):
         ProductConfig(name, 3, 4)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from assay.models.automata import automaton
 from assay.proofs import InputError, check_words
 from assay.proofs.words import CHECKER, BruteForce, Explained, RejectedCertificate, apply, certify
 from assay.proofs.words.certificates import document
@@ -76,6 +77,20 @@ def test_prover_and_checker_count_the_same_words(permuting, tmp_path, noise, sem
     assert f"at least {bound.certified} of {6**5} words" in verdict(written(bound, subject, tmp_path))
 
 
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 1e-3, 0.004, 0.007, 0.01])
+def test_prover_and_checker_count_the_same_brackets(bracketing, tmp_path, noise, semantics):
+    for depth in (1, 3):
+        subject = replace(bracketing(depth, 12, noise, 1), semantics=semantics)
+        bound = apply(Explained("pairs"), subject)
+        assert f"at least {bound.certified} of {2**12} words" in verdict(written(bound, subject, tmp_path))
+
+
+def test_both_know_the_same_automata():
+    for name in ("Z2", "Z7", "S2", "S4", "D1", "D4", "D64"):
+        assert check_words.transitions(name) == automaton(name).table.tolist()
+
+
 def test_both_know_the_same_roots_of_unity():
     for n in (2, 3, 5, 12, 59, 113, 1024):
         assert check_words.roots(n) == list(roots(n))
@@ -102,12 +117,12 @@ CHANGES = [
     ("format", "assay.words/2"),
     ("format", "assay.bound/1"),
     ("weights", "0" * 64),
-    ("group", "Z12"),
-    ("group", "Z10"),
-    ("group", "S3"),
-    ("group", "Z011"),
-    ("group", "Z-11"),
-    ("group", 11),
+    ("automaton", "Z12"),
+    ("automaton", "Z10"),
+    ("automaton", "S3"),
+    ("automaton", "Z011"),
+    ("automaton", "Z-11"),
+    ("automaton", 11),
     ("K", 3),
     ("K", 5),
     ("K", "4"),
@@ -159,8 +174,8 @@ def test_every_change_of_a_field_is_rejected(made, field, change, seal):
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("group", "Z6"),
-        ("group", "S4"),
+        ("automaton", "Z6"),
+        ("automaton", "S4"),
         ("K", 6),
         ("form", "fourier"),
         ("apart", [1]),
