@@ -324,6 +324,7 @@ class Box:
     def settle(self) -> None:
         """Bound the units that others read, from the first layer to the last."""
         problem, one = self.problem, self.problem.one
+        self.point = not self.exact and all(self.high[u] - self.low[u] < 2 for u in problem.layers[0].units)
         for layer in () if self.settled else problem.layers[1:]:
             if layer.columns is None:
                 for u in layer.units:
@@ -335,13 +336,21 @@ class Box:
                 need(not k or (k < 2**20 and size < one << 127), "float32 may overflow")
                 lost = 2 * sum(self.sizes[j] for j in row) >> FINE
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
-            doubtful = [u for u in layer.units if problem.readers[u]]
+            for u in layer.units if self.point else ():  # at a point, what is read says enough
+                row, off = problem.made[u], self.radii.get(u, 0)
+                self.set(u, -(self.top(row, -1) >> FINE) - 1 - off, (self.top(row, 1) >> FINE) + 1 + off)
+            doubtful = [u for u in layer.units if problem.readers[u] and not self.point]
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
                 self.set(u, -bottom >> keep, -(-top >> keep))
         self.settled = True
+
+    def top(self, form: Form, sign: int) -> int:
+        """An upper bound of a form, or of its opposite, from the bounds of its units alone."""
+        self.problem.work += len(form)
+        return sum(max(sign * w * self.low[u], sign * w * self.high[u]) for u, w in form.items())
 
     def function(self, unit: int, slope: int, kind: str, sources: Any, table: Any = ()) -> tuple[int, int]:
         """Bounds of a function's unit from those of what it reads; ReLUs also get their lines."""
@@ -399,6 +408,8 @@ class Box:
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
             forms.append({u: int(w * below) for u, w in form.items()})
+        if self.point and decided(formula, (self.top(form, 1) for form in forms)):
+            return True
         ways = sorted({self.exact, True})
         if any(decided(formula, iter(self.upper(forms, slopes, exact)[0])) for exact in ways):
             return True
