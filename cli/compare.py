@@ -58,7 +58,7 @@ def compare(
     from assay.mdl.compare import comparison, longer_than
     from assay.mdl.report import load_report
 
-    from .sheets import pareto_sheet
+    from .sheets import pareto_sheet, trials_sheet
 
     loaded = [load_report(path) for path in reports]
     compared = comparison(loaded, baseline)
@@ -70,6 +70,8 @@ def compare(
         screen.document({**document(compared, loaded), "longer": longer})
     else:
         show(screen, compared, baseline)
+        if (tried := trials_sheet(loaded)) is not None:
+            screen.sheet(tried)
         if pareto:
             screen.sheet(pareto_sheet(compared))
         if readings:

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from .charts import bars, curves
-from .sheets import Sheet, datum, intervals_sheet, ledger_sheet
+from .sheets import Sheet, datum, intervals_sheet, ledger_sheet, trials_sheet
 from .version import installed_version
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Section:
         """The section of a comparison; ``findings`` are sentences about it."""
         names, laws = [row.name for row in compared.rows], [report.law.law() for report in reports]
         unit = datum(compared.scope)
-        sheets = (ledger_sheet(compared), intervals_sheet(compared))
+        tried = trials_sheet(reports)
+        sheets = (ledger_sheet(compared), intervals_sheet(compared), *([tried] if tried else []))
         charts = (
             (f"Bits per {unit} for a message about N {unit}s", curves(names, laws, unit)),
             ("Where the bits go", bars(compared.rows, compared.scope.unit)),

@@ -137,6 +137,19 @@ def readings_sheet(reports: Sequence[Report]) -> Sheet:
     return Sheet("Other definitions, read from the same run", columns, cells, note=note)
 
 
+def trials_sheet(reports: Sequence[Report]) -> Sheet | None:
+    """What trials put among the readings, an explanation a column; None where nothing was tried."""
+    from assay.mdl.compare import distinct_names
+
+    keys = sorted({key for r in reports for key in r.readings if key.startswith("trial_")})
+    if not keys:
+        return None
+    told = [[r.readings.get(key, float("nan")) for r in reports] for key in keys]
+    heads = (key.removeprefix("trial_").replace("_", " ") for key in keys)
+    cells = tuple((head, *map(amount, row)) for head, row in zip(heads, told, strict=True))
+    return Sheet("Trials: is it true?", ("reading", *distinct_names(reports)), cells, text=(0,))
+
+
 def span(interval: tuple[float, float], shown: Callable[[float], str] = amount) -> str:
     """An interval."""
     return f"[{shown(interval[0])}, {shown(interval[1])}]"

@@ -4,9 +4,10 @@ Interventions (:func:`scrub`, :func:`masks`, :func:`witnesses`), rewrites, sensi
 recovery of a known truth. Each has a control that must come out as stated; see docs/trials.md.
 """
 
-from .capacity import CapacityBound, bit_shares, capacities, exact_bound, optimal_capacities
+from .capacity import bit_shares, capacities, optimal_capacities, quadratic_loss, train_quadratic
 from .claims import Claim, Subjects
 from .divergence import Sufficiency, divergences, sufficiency
+from .likeness import dense_code, faithfulness, same_edges
 from .parts import PartTrial, try_parts
 from .recovery import Areas, EdgesFound, RouterGeometry, areas, cka, edges_found, router_geometry, rsa, shrunk
 from .rewrites import Projected, project_out, rewrite
@@ -16,7 +17,6 @@ from .sensitivity import BASELINES, Response, Sensitivity, along, error_of, resp
 __all__ = [
     "BASELINES",
     "Areas",
-    "CapacityBound",
     "Claim",
     "EdgesFound",
     "PartTrial",
@@ -34,22 +34,26 @@ __all__ = [
     "bit_shares",
     "capacities",
     "cka",
+    "dense_code",
     "divergences",
     "edges_found",
     "error_of",
-    "exact_bound",
+    "faithfulness",
     "masks",
     "necessity_in_bits",
     "optimal_capacities",
     "project_out",
+    "quadratic_loss",
     "respond",
     "rewrite",
     "router_geometry",
     "rsa",
+    "same_edges",
     "scores",
     "scrub",
     "shrunk",
     "sufficiency",
+    "train_quadratic",
     "try_parts",
     "untrained_twin",
     "witnesses",

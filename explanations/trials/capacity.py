@@ -1,16 +1,13 @@
 """Capacity: what share of a dimension each feature has.
 
 C_i = (W_i·W_i)² / Σ_j (W_i·W_j)² of embeddings W_i, 0 <= C_i <= 1 (Scherlis et al. 2022, arXiv 2210.01892).
-C_i is at most the leverage W_iᵀ(W Wᵀ)⁺W_i, and leverages sum to rank(W): so Σ C_i <= rank(W) is proved for a
-matrix by checking both in exact rational arithmetic on the stored weights.
+That Σ C_i <= rank(W) is proved for a matrix by :mod:`assay.proofs.capacity`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 
 import torch
 from assay.explanations.anomalies.observations import Observations
@@ -18,90 +15,11 @@ from assay.explanations.anomalies.site_bits import SiteBits
 from assay.explanations.errors import ExplanationError
 from torch import Tensor
 
-Matrix = list[list[Fraction]]
-MOST_EXACT = 4096
-
 
 def capacities(W: Tensor) -> Tensor:
     """C_i [n] of the columns of W [d, n], float64; a column of zeros has 0."""
     gram = W.double().T @ W.double()
     return torch.diagonal(gram).square() / gram.square().sum(1).clamp_min(torch.finfo(torch.float64).tiny)
-
-
-@dataclass(frozen=True)
-class CapacityBound:
-    """Exact: capacities and leverages of the columns, the rank, and whether each C_i <= leverage_i."""
-
-    capacities: tuple[Fraction, ...]
-    leverages: tuple[Fraction, ...]
-    rank: int
-
-    @property
-    def proved(self) -> bool:
-        """C_i <= leverage_i for all i, and Σ leverage = rank: hence Σ C_i <= rank."""
-        below = all(c <= h for c, h in zip(self.capacities, self.leverages, strict=True))
-        return below and sum(self.leverages) == self.rank
-
-
-def exact_bound(W: Tensor) -> CapacityBound:
-    """The bound on Σ C_i of W [d, n], in rational arithmetic on the stored numbers.
-
-    Raises :class:`ExplanationError` for matrices of more than 4,096 entries.
-    """
-    if W.ndim != 2 or W.numel() > MOST_EXACT:
-        raise ExplanationError(
-            f"exact capacity of {tuple(W.shape)}: expected [d, n] of at most {MOST_EXACT} entries"
-        )
-    rows = [[Fraction(v) for v in row] for row in W.detach().double().tolist()]
-    basis = _independent(rows)
-    columns = list(zip(*rows, strict=True))
-    own = [sum((v * v for v in c), Fraction(0)) for c in columns]
-    dots = [[sum((a * b for a, b in zip(c, e, strict=True)), Fraction(0)) for e in columns] for c in columns]
-    found = tuple(
-        own[i] ** 2 / total if (total := sum((v * v for v in dots[i]), Fraction(0))) else Fraction(0)
-        for i in range(len(columns))
-    )
-    return CapacityBound(found, _leverages(basis), len(basis))
-
-
-def _independent(rows: Matrix) -> Matrix:
-    """A largest set of linearly independent rows: the leverage depends on their span alone."""
-    kept: Matrix = []
-    reduced: list[tuple[int, list[Fraction]]] = []
-    for row in rows:
-        left = list(row)
-        for place, other in reduced:
-            if left[place]:
-                factor = left[place] / other[place]
-                left = [a - factor * b for a, b in zip(left, other, strict=True)]
-        pivot = next((i for i, v in enumerate(left) if v), None)
-        if pivot is not None:
-            reduced.append((pivot, left))
-            kept.append(row)
-    return kept
-
-
-def _leverages(basis: Matrix) -> tuple[Fraction, ...]:
-    """Diagonal of Bᵀ(B Bᵀ)⁻¹B for independent rows B."""
-    gram = [[sum((a * b for a, b in zip(r, s, strict=True)), Fraction(0)) for s in basis] for r in basis]
-    solved = _solve(gram, basis)
-    return tuple(
-        sum((b[i] * s[i] for b, s in zip(basis, solved, strict=True)), Fraction(0))
-        for i in range(len(basis[0]))
-    )
-
-
-def _solve(A: Matrix, B: Matrix) -> Matrix:
-    """A⁻¹B by elimination, for A positive definite."""
-    rows = [[*a, *b] for a, b in zip(A, B, strict=True)]
-    n = len(A)
-    for i in range(n):
-        rows[i] = [v / rows[i][i] for v in rows[i]]
-        for j in range(n):
-            if j != i and rows[j][i]:
-                factor = rows[j][i]
-                rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i], strict=True)]
-    return [row[n:] for row in rows]
 
 
 def optimal_capacities(importance: Sequence[float], kurtosis: float, dimensions: float) -> list[float]:
@@ -129,6 +47,44 @@ def optimal_capacities(importance: Sequence[float], kurtosis: float, dimensions:
         middle = (low + high) / 2
         low, high = (middle, high) if math.fsum(at(middle)) < dimensions else (low, middle)
     return at(high)
+
+
+def quadratic_loss(W: Tensor, importance: Tensor, kurtosis: float) -> Tensor:
+    """E[(Σ v_i x_i² − xᵀWᵀW x − c)²] at the best c: W [d, n], independent x_i of variance 1.
+
+    (κ − 1) Σ (v_i − G_ii)² + 2 Σ_{i≠j} G_ij² with G = WᵀW: an exact expectation.
+    """
+    G = W.T @ W
+    own = torch.diagonal(G)
+    across = G.square().sum() - own.square().sum()
+    return (kurtosis - 1) * (importance - own).square().sum() + 2 * across
+
+
+def train_quadratic(
+    importance: Sequence[float], kurtosis: float, dimensions: int, restarts: int = 8, seed: int = 0
+) -> Tensor:
+    """W [d, n] that minimises :func:`quadratic_loss` by L-BFGS: the best of several random starts."""
+    v, generator = torch.tensor(list(importance), dtype=torch.float64), torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(restarts):
+        W = (
+            torch.randn(dimensions, len(v), generator=generator, dtype=torch.float64)
+            .mul_(0.5)
+            .requires_grad_()
+        )
+        optimiser = torch.optim.LBFGS(
+            [W], max_iter=2000, tolerance_grad=1e-12, tolerance_change=1e-16, line_search_fn="strong_wolfe"
+        )
+
+        def closure(W: Tensor = W, optimiser: torch.optim.LBFGS = optimiser) -> Tensor:
+            optimiser.zero_grad()
+            loss = quadratic_loss(W, v, kurtosis)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        found.append((float(quadratic_loss(W.detach(), v, kurtosis)), W.detach()))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def bit_shares(fitted: SiteBits, seen: Observations) -> Tensor:

@@ -1,4 +1,7 @@
-"""Trials of parts that can be switched off on each datum (components): are those called active needed?"""
+"""Trials of parts that can be switched off on each datum (components): are those called active needed?
+
+Networks on tokens have their active sets by position: a part is switched off at all positions of a datum.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from torch import Tensor
 from .divergence import FAITHFUL, divergences
 
 MOST_PAIRS = 2000
+MOST_PARTS = 256
+"""Parts whose removal is tried: of more, those that are active most often."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,15 @@ class PartTrial:
 
 
 def try_parts(components: Components, x: Tensor, draws: int = 8, seed: int = 0) -> PartTrial:
-    """Switch parts of a network without positions off and on, on inputs x [n, …]."""
+    """Switch parts off and on, on inputs x [n, …]."""
     network = components.network
     faithful = FAITHFUL[network.output]
     with torch.no_grad():
+        x = x.to(network.device)
         outputs = network(x)
         restored = {t.name: t.values for t in components.parts().tensors}
-        active = components.active(restored, x)[:, 0]
+        active = components.active(restored, x).to(x.device)
+        active = active if network.input == "token" else active[:, 0]
 
         def moved(mask: Tensor) -> Tensor:
             return divergences(network, outputs, components.run(x, mask))
@@ -59,23 +66,28 @@ def try_parts(components: Components, x: Tensor, draws: int = 8, seed: int = 0) 
         base = moved(active.float())
         generator = torch.Generator().manual_seed(seed)
         added = [
-            moved(torch.maximum(torch.rand(active.shape, generator=generator), active.float())).mean()
+            moved(
+                torch.maximum(torch.rand(active.shape, generator=generator).to(x.device), active.float())
+            ).mean()
             for _ in range(draws)
         ]
         kept = components.run(x, active.float())
-        lost = {c: _lost(components, x, active, kept, (c,)) for c in range(components.parts_count)}
+        used = active.flatten(0, -2).sum(0)
+        tried = used.argsort(descending=True, stable=True)[:MOST_PARTS].sort().values.tolist()
+        lost = {c: _lost(components, x, active, kept, (c,)) for c in tried}
         witnessed = [c for c, each in lost.items() if bool((each > faithful).any())]
         pairs = list(combinations(witnessed, 2))[-MOST_PAIRS:]
         cancelling = sum(
             not bool((_lost(components, x, active, kept, pair) > faithful * 1e-3).any()) for pair in pairs
         )
-    needless = sum(int((active[:, c] & (each <= faithful)).sum()) for c, each in lost.items())
-    share = needless / max(int(active.sum()), 1)
+    on = {c: active[..., c].reshape(len(x), -1).any(1) for c in lost}
+    needless = sum(int((on[c] & (each <= faithful)).sum()) for c, each in lost.items())
+    share = needless / max(sum(int(flags.sum()) for flags in on.values()), 1)
     return PartTrial(float(base.mean()), float(torch.stack(added).max()), share, cancelling, faithful)
 
 
 def _lost(components: Components, x: Tensor, active: Tensor, kept: Tensor, parts: tuple[int, ...]) -> Tensor:
     """How far each datum's output [n] moves when these parts are switched off as well."""
     mask = active.float().clone()
-    mask[:, list(parts)] = 0.0
+    mask[..., list(parts)] = 0.0
     return divergences(components.network, kept, components.run(x, mask))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 import torch
 from assay.explanations import Components, ExplanationError, WholeNetwork, planted_components
@@ -17,11 +15,11 @@ from assay.explanations.trials import (
     capacities,
     cka,
     edges_found,
-    exact_bound,
     masks,
     necessity_in_bits,
     optimal_capacities,
     project_out,
+    quadratic_loss,
     respond,
     rewrite,
     router_geometry,
@@ -30,6 +28,7 @@ from assay.explanations.trials import (
     scrub,
     shrunk,
     sufficiency,
+    train_quadratic,
     try_parts,
     untrained_twin,
     witnesses,
@@ -232,27 +231,29 @@ def test_an_untrained_language_model_still_answers():
     assert all(r.mean(0.3) > 0 for r in found)
 
 
-def test_capacity_is_bounded_exactly_by_the_leverage():
-    W = torch.randn(3, 7, generator=torch.Generator().manual_seed(0))
-    W = torch.cat([W, W[:1] * 2])
-    found = exact_bound(W)
-    assert found.proved
-    assert found.rank == 3
-    assert sum(found.leverages) == 3
-    assert torch.allclose(capacities(W), torch.tensor([float(c) for c in found.capacities]).double())
-    assert sum(found.capacities) < Fraction(3)
-    hat = torch.linalg.pinv(W.double()) @ W.double()
-    assert torch.allclose(torch.diagonal(hat), torch.tensor([float(h) for h in found.leverages]).double())
-    with pytest.raises(ExplanationError, match="at most"):
-        exact_bound(torch.zeros(100, 100))
-
-
 def test_capacity_follows_the_closed_form():
     worked = optimal_capacities([1, 0.9, 0.8, 0.7, 0.6, 0.5], 4, 3)
     assert worked == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0], abs=1e-3)
     assert optimal_capacities([1, 0.9, 0.8], 2.5, 2) == [1.0, 1.0, 0.0]
     identity = capacities(torch.eye(4))
     assert identity.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("v", "kurtosis", "d"), [((1, 0.9, 0.8, 0.7, 0.6, 0.5), 4, 3), ((1, 0.9, 0.5), 8, 2)]
+)
+def test_trained_quadratic_models_have_the_closed_forms_capacities(v, kurtosis, d):
+    W = train_quadratic(v, kurtosis, d)
+    assert capacities(W).tolist() == pytest.approx(optimal_capacities(v, kurtosis, d), abs=1e-3)
+
+
+def test_the_quadratic_loss_is_an_expectation():
+    g = torch.Generator().manual_seed(0)
+    W, v = torch.randn(2, 3, generator=g).double(), torch.tensor([1.0, 0.5, 0.2]).double()
+    signs = torch.randint(2, (400_000, 3), generator=g) * 2 - 1
+    x = (torch.rand(400_000, 3, generator=g) < 0.25) * signs * 2.0  # variance 1, fourth moment 4
+    missed = (v * x.double().square()).sum(1) - (x.double() @ W.T).square().sum(1)
+    assert float(missed.var()) == pytest.approx(float(quadratic_loss(W, v, 4.0)), rel=0.02)
 
 
 def test_shares_of_the_code_sum_to_one():
