@@ -85,8 +85,9 @@ def bound(
     MODEL is a transformer of one layer and one attention head that answers with the largest of its K tokens,
     such as zoo:max-of-4, or a recurrent network of products, such as zoo:sum-of-8, zoo:word-of-6 and
     zoo:brackets-of-40. The accuracy is that of all v^K sequences; the length of a proof is what it takes to
-    verify it, in operations. Strategies: brute-force, by-paths, cubic, sub-cubic (and -low-rank-QK, -low-rank-EU), and numerator forms
-    such as joint-apart-exact; for products fourier and pairs; all of them says which suit the model.
+    verify it, in operations. Strategies: brute-force, by-paths, cubic, sub-cubic (and -low-rank-QK,
+    -low-rank-EU), and numerator forms such as joint-apart-exact; for products fourier and pairs; all of them
+    says which suit the model.
 
     Exit codes: 0 proved, 1 the strategy rests on a rule that is false, or none fits the budget.
     """

@@ -70,7 +70,7 @@ def test_an_answer_that_is_not_told_costs_the_brackets_that_lead_to_it(bracketin
     chosen = certified_words(spoilt, Explained("pairs"))
     listed = torch.cat([words for words, _ in outcomes(spoilt)])
     truth = torch.cat([judged for _, judged in outcomes(spoilt)]).numpy()
-    assert (chosen == truth).all()
+    assert not (chosen & ~truth).any()
     assert (chosen == (automaton("D3").run(listed) != 2).numpy()).all()
     assert 0 < chosen.sum() == apply(Explained("pairs"), spoilt).certified < 2**12
 
