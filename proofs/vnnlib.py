@@ -30,7 +30,8 @@ MAX_BYTES = 50_000_000
 MAX_TOLD = 50
 _XY = re.compile(r"([XY])_(\d{1,7})", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
-_TYPES: dict[str, Semantics] = {"Real": "real", "real": "real", "float32": "float32"}
+_TYPES = {"Real": "real", "real": "real", "float32": "float32", "float64": "float64"}
+"""Of which arithmetic the entries of a tensor are."""
 _COMPARE = {"<=": "<=", ">=": ">=", "<": "<", ">": ">", "=": "==", "==": "==", "!=": "!="}
 
 
@@ -42,7 +43,8 @@ def read_property(path: str | Path, semantics: Semantics | None = None) -> Claim
 
     Args:
         path: the file.
-        semantics: of which arithmetic it is claimed; by default float32, or what the tensors of 2.0 say.
+        semantics: of which arithmetic it is claimed; by default float32, or what the tensors of 2.0 say. What
+            float64 rounds is not known here, so tensors of it need to be told one of the two.
 
     Raises:
         InputError: with line and column of every fault.
@@ -184,7 +186,7 @@ class _Reader:
         name = self.name_of(part.parts[1:2], part.at)
         element, shape = _word(part.parts[2:3]), _word(part.parts[3:4])
         if element not in _TYPES or len(part.parts) != 4 or not shape.startswith("["):
-            told = f"expected a tensor such as (declare-{kind} {name} float32 [1,3]), of float32 or Real"
+            told = f"expected a tensor such as (declare-{kind} {name} float32 [1,3]), of {', '.join(_TYPES)}"
             raise ExpressionError(told, part.at)
         sizes = _indices(shape, part.at)
         if prod(sizes) > MAX_VARIABLES or 0 in sizes:
@@ -282,13 +284,23 @@ class _Reader:
 
     def claim(self, semantics: Semantics | None) -> Claim:
         """The claim that no input satisfies all assertions."""
-        told = {_TYPES[t.element] for t in self.tensors.values()}
-        if semantics is None and len(told) > 1:
-            raise InputError([Fault("tensors of float32 and of Real in one query", 1, 1, self.document.name)])
-        by_default: Semantics = told.pop() if told else "float32"
         return refutation(
-            self.document.name, list(self.variables.values()), self.assertions, semantics or by_default
+            self.document.name,
+            list(self.variables.values()),
+            self.assertions,
+            semantics or self.by_default(),
         )
+
+    def by_default(self) -> Semantics:
+        """The arithmetic that the tensors name."""
+        told = {_TYPES[t.element] for t in self.tensors.values()} or {"float32"}
+        if told <= {"float32"}:
+            return "float32"
+        if told <= {"real"}:
+            return "real"
+        names = " and ".join(sorted(told))
+        fault = f"tensors of {names}: say which arithmetic is meant, real (of the stored weights) or float32"
+        raise InputError([Fault(fault, 1, 1, self.document.name)])
 
 
 _DECLARATIONS = ("equal-to", "isomorphic-to", "declare-input", "declare-hidden", "declare-output")

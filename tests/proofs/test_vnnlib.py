@@ -52,6 +52,16 @@ def test_bounds_are_exact_and_propagate():
     assert parse_property(ONE.format(element="float32", bound=3), "p").semantics == "float32"
 
 
+def test_what_float64_rounds_is_not_guessed():
+    text = ONE.format(element="float64", bound=3)
+    with pytest.raises(InputError, match="tensors of float64: say which arithmetic"):
+        parse_property(text, "p")
+    assert parse_property(text, "p", "real").semantics == "real"
+    mixed = ONE.format(element="float32", bound=3).replace("Y float32", "Y Real")
+    with pytest.raises(InputError, match="float32 and real"):
+        parse_property(mixed, "p")
+
+
 @pytest.mark.parametrize(("bound", "status"), [("0.71", "proved"), ("0.69", "refuted")])
 @pytest.mark.parametrize("element", ["Real", "float32"])
 def test_a_query_is_decided(bound, status, element, tmp_path):
@@ -99,7 +109,7 @@ def test_contradicting_bounds_leave_nothing_to_refute():
 def test_all_faults_are_told_at_once():
     text = (
         "(vnnlib-version <2.0>)\n"
-        "(declare-network n (declare-input X float64 [1]) (declare-output Y Real [1]))\n"
+        "(declare-network n (declare-input X float16 [1]) (declare-output Y Real [1]))\n"
         '(declare-network m\n  (declare-input A Real [2])\n  (declare-hidden H Real [2] "h")\n'
         "  (declare-output B Real [1]))\n"
         "(assert (<= A[2] 1))\n"
