@@ -234,7 +234,8 @@ class Problem:
                 need(len(read) == 1 + (kind == "product"), f"{kind} of {len(read)} values")
                 return self.add([(kind, units) for units in zip(*(values[s] for s in read), strict=True)])
             case ["table", s, name]:  # the row of a matrix for each token
-                (_, n), w = tensors[name][1:]
+                (_, *row), w = tensors[name][1:]
+                n = prod(row)
                 need(self.whole.issuperset(values[s]), "a table of what is not whole")
                 return self.add([("table", [u], w[c::n]) for u in values[s] for c in range(n)])
         word, terms, const = op

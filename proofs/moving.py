@@ -100,16 +100,15 @@ def _looked_up(t: Tracer, weight: Any, indices: Any, *args: Any) -> Symbol:
 def _rows(t: Tracer, table: Any) -> Any:
     """The row of a table for each component of the input [inputs, …]."""
     name = t.tape.tensor_of(table)
-    columns = t.tape.parameters[name].shape[-1] if name is not None else 0
-    if name is None or table.ndim != 2 or not (table == t.tape.entries(name).reshape(-1, columns)).all():
+    if name is None or not np.array_equal(table, t.tape.entries(name)):
         raise RefusalError("tokens are looked up in what is no tensor of the network")
     t.tape.stored(name)
-    every = np.arange(t.tape.size)
+    every, columns = np.arange(t.tape.size), int(np.prod(table.shape[1:]))
 
     def make() -> Any:
         return t.tape.add("table", every.size * columns, False, every, how=(name,))
 
-    return t.tape.once(("table", name), make).reshape(every.size, columns)
+    return t.tape.once(("table", name), make).reshape(every.size, *table.shape[1:])
 
 
 def _indexed(t: Tracer, x: Any, indices: list[Any]) -> Any:

@@ -26,7 +26,7 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 SECOND, WEIGHTS = 1 << 40, 1 << 44
-MOST_CELLS = 1 << 18
+MOST_CELLS = 1 << 17
 MOST_ENTRIES = 1 << 27
 """Of the matrices that operations stand for."""
 _EXACT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -135,18 +135,20 @@ class Tape:
             raise TooLargeError(f"more than {MOST_CELLS} numbers on the way")
         self.records.append(Record(kind, self.end, size, sources, **more))
         self.end += size
-        self.fixed = np.concatenate([self.fixed, np.broadcast_to(fixed, size)])
+        if self.end > len(self.fixed):
+            self.fixed = np.concatenate([self.fixed, np.zeros(self.end, dtype=bool)])
+        self.fixed[self.end - size : self.end] = fixed
         return np.arange(self.end - size, self.end)
 
     def units(self, ids: Ids, nothing: bool = False) -> Ids:
         """Computed cells with the values of all these; `nothing` leaves zeros as they are."""
-        ids = ids.copy()
-        for each in np.unique(ids[ids < (-1 if nothing else 0)]):
+        ids, least = ids.copy(), -1 if nothing else 0
+        for each in np.unique(ids[ids < least]):
             value = self.constants[-1 - int(each)]
             if not np.isfinite(value):
                 raise RefusalError("numbers that are not finite")
             ids[ids == each] = self.once(("constant", value), partial(self._constant, value))
-        for name, start in zip(self.names, self.starts, strict=True):
+        for name, start in zip(self.names, self.starts, strict=True) if (ids >= WEIGHTS).any() else ():
             inside = (ids >= start) & (ids < start + self.parameters[name].numel())
             if inside.any():
                 ids[inside] = self.once(("weights", name), partial(self._weights, name))[ids[inside] - start]

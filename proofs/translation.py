@@ -97,7 +97,8 @@ class _Network:
             return self.affine([(values[s], how) for s, *how in first], rest[0])
         if kind == "table":
             table = self.graph.tensors[rest[0]]
-            size = self.program.size(values[first]) * table.shape[-1]
+            table = table.reshape(len(table), -1)
+            size = self.program.size(values[first]) * table.shape[1]
             return self.program.add(Function(kind, (values[first],), size, table))
         sources = tuple(values[s] for s in (first, *rest))
         return self.program.add(Function(kind, sources, self.program.size(sources[0])))
