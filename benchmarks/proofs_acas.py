@@ -1,7 +1,7 @@
 """ACAS Xu: 186 claims about 45 networks of 300 ReLUs, each decided with a certificate or a counterexample.
 
     python benchmarks/proofs_acas.py FOLDER [--budget 116] [--stretch 1] [--jobs 2]
-        [--published RESULTS.csv] [--only 3_6:3 ...]
+        [--published RESULTS.csv] [--only 3_6:3 ...] [--rewrite]
 
 FOLDER holds the public networks and properties (VNN-COMP 2021 to 2025: acasxu_instances.csv, *.onnx,
 *.vnnlib); they are read, not shipped. RESULTS.csv is a tool's published results (category, network, property,
@@ -12,13 +12,17 @@ Claims are about float32 execution and go the way of `assay verify --onnx NET --
 is for one claim, the full check by the stand-alone checker included. All of it is single-threaded: on a
 machine that is busy with other things, --stretch 4 allows four times the budget of wall time, and what takes
 more CPU seconds than the budget still counts as unknown. Every instance is kept as a JSON line beside the
-results: what was decided is not decided again. Writes benchmarks/results/proofs_acas.txt.
+results, with its wall and CPU seconds and a digest of the code of the rooms `proofs` and `models`: what this
+code has decided is not decided again. --rewrite runs nothing, and writes the results from the latest lines,
+whatever code they are of. Writes benchmarks/results/proofs_acas.txt.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
+import hashlib
 import json
 import os
 import random
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -48,15 +53,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--published", type=Path)
     parser.add_argument("--only", nargs="*", help="network:property, such as 3_6:3")
+    parser.add_argument("--rewrite", action="store_true", help="write the results from the lines at hand")
     options = parser.parse_args()
     published = statuses(options.published) if options.published else {}
     todo = [i for i in instances(options.folder) if not options.only or ":".join(key(*i)) in options.only]
-    known = (
-        {row["instance"]: row for row in map(json.loads, LINES.read_text().splitlines())}
-        if LINES.exists()
-        else {}
-    )
+    known = lines_at_hand() if options.rewrite else {k: r for k, r in lines_at_hand().items() if ours(r)}
     left = [i for i in todo if known.get(":".join(key(*i)), {"status": "unknown"})["status"] == "unknown"]
+    left = [] if options.rewrite else left
     random.Random(0).shuffle(left)  # so that what is known early speaks for all
     for row in decided(options.folder, left, options.budget * options.stretch, options.jobs):
         known[row["instance"]] = row
@@ -71,6 +74,26 @@ def main() -> None:
     print(text)
     if not options.only:
         (RESULTS / "proofs_acas.txt").write_text(text + "\n")
+
+
+def lines_at_hand() -> dict[str, Row]:
+    """The latest line of each instance."""
+    text = LINES.read_text() if LINES.exists() else ""
+    return {row["instance"]: row for row in map(json.loads, text.splitlines())}
+
+
+def ours(row: Row) -> bool:
+    """Whether this code made it."""
+    return row.get("code") == code()
+
+
+@functools.cache
+def code() -> str:
+    """Digest of the sources that decide."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(path for room in ("models", "proofs") for path in (root / room).rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def key(network: str, prop: str) -> tuple[str, str]:
@@ -124,6 +147,7 @@ def one(network: Path, prop: Path, budget: float) -> Row:
         folder = Path(scratch)
         (outcome,) = verify([claim], networks={"f": read}, budget_s=budget, certificates=folder)
         row: Row = {"instance": ":".join(key(network.name, prop.name)), "status": outcome.status}
+        row["code"] = code()
         row |= {"seconds": round(outcome.seconds, 2), "stage": outcome.stage, "cpu": round(cpu(), 2)}
         verdict = outcome.verdict
         row |= {"bytes": None, "leaves": None, "accepted": False, "checker": None, "reason": None}
@@ -158,6 +182,7 @@ def summary(rows: list[Row], published: dict[str, str], options: argparse.Namesp
     decided = by["proved"] + by["refuted"]
     wrong = [r["instance"] for r in decided if published.get(r["instance"], r["status"]) != r["status"]]
     small = [r["bytes"] for r in by["proved"] if r["instance"].split(":")[1] in ("3", "4")]
+    versions = Counter(r.get("code", "not told") for r in rows)
     lines = [
         f"ACAS Xu, float32 semantics, {options.budget:.0f} s each with the full check "
         + (
@@ -177,6 +202,7 @@ def summary(rows: list[Row], published: dict[str, str], options: argparse.Namesp
         f"certificates accepted in full by the stand-alone checker, once more: "
         f"{sum(r['accepted'] for r in decided)} of {len(decided)}",
         spread("seconds of that check, proofs", [r["checker"] for r in by["proved"]]),
+        f"digest of the code: {', '.join(f'{name} ({count} instances)' for name, count in versions.items())}",
         *(f"unknown: {r['instance']} after {r['seconds']} s: {r['reason']}" for r in by["unknown"]),
         *(f"no certificate: {r['instance']}" for r in decided if not r["accepted"]),
     ]
