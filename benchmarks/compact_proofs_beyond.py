@@ -2,8 +2,9 @@
 
     python benchmarks/compact_proofs_beyond.py [--seeds 5] [--only Z59] > results.json
 
-For each task and seed: training by the recipe of the zoo (other sizes where a row says so), accuracy on 65,536
-drawn words, and every strategy in both arithmetics, with the bits that its verifier is told beside the weights.
+For each task and seed: training by the recipe of the zoo (other sizes where a row says so), accuracy on
+65,536 drawn words, and every strategy in both arithmetics, with the bits that its verifier is told beside the
+weights, and the size of a certificate that the checker accepted.
 """
 
 from __future__ import annotations

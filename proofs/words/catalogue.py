@@ -15,6 +15,8 @@ from .strategy import BruteForce, Explained, Strategy, Subject, apply
 __all__ = ["named", "quality", "search", "sweep"]
 
 APART = (0, 1, 2, 4, 8)
+LONG = 1 << 28
+"""So many operations may a proof take before a sweep leaves it out (some minutes)."""
 Report = Callable[[str], None]
 
 
@@ -34,16 +36,23 @@ def named(name: str) -> Strategy:
 
 
 def sweep(subject: Subject, budget: float = math.inf, report: Report | None = None) -> list[Bound]:
-    """Apply every strategy that suits the network and the semantics and may fit the budget.
+    """Apply every strategy that suits network and semantics and may fit the budget, but for long ones.
 
-    Symbols are set apart only where a form without that certifies something else than everything.
+    Symbols are set apart only where fourier without that leaves something. Raises `InputError` where nothing
+    that was tried applies.
     """
     found: list[Bound] = []
+    refused: list[InputError] = []
     for strategy in _strategies().values():
         if _tried(strategy, subject, budget, found):
             if report:
                 report(strategy.name)
-            found.append(apply(strategy, subject))
+            try:
+                found.append(apply(strategy, subject))
+            except InputError as error:  # a basis that is none, numbers too extreme for float32
+                refused.append(error)
+    if refused and not found:
+        raise InputError("; ".join(map(str, refused)))
     return found
 
 
@@ -61,7 +70,8 @@ def quality(bounds: Sequence[Bound], shape: Shape) -> float:
 
 
 def _tried(strategy: Strategy, subject: Subject, budget: float, found: Sequence[Bound]) -> bool:
-    fits = strategy.suits(subject.shape) and strategy.cost(subject.shape) <= budget
+    shape, limit = subject.shape, budget if isinstance(strategy, BruteForce) else min(budget, LONG)
+    fits = strategy.suits(shape) and strategy.cost(shape) <= limit
     if not fits or subject.semantics not in strategy.semantics:
         return False
     if isinstance(strategy, Explained) and strategy.apart:

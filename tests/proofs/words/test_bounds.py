@@ -10,7 +10,7 @@ import pytest
 import torch
 from assay.models import InputError as ModelError
 from assay.models.automata import automaton
-from assay.models.products import ComplexProduct, ProductConfig
+from assay.models.products import ComplexProduct, MatrixProduct, ProductConfig
 from assay.models.zoo.words import network
 from assay.proofs import InputError
 from assay.proofs.strategies import Meter
@@ -196,6 +196,19 @@ def test_a_sweep_sets_symbols_apart_only_where_it_may_help(summing):
     bounds = sweep(replace(summing(11, 4, FREQUENCIES, 0.07), semantics="float32"))
     assert {"brute-force", "fourier", "fourier-4-apart", "pairs"} <= {b.strategy.name for b in bounds}
     assert 0 < quality(bounds, bounds and summing(11, 4, FREQUENCIES, 0.07).shape) < 1
+
+
+def test_a_sweep_leaves_out_what_does_not_apply(summing):
+    twice = summing(11, 4, (1, 2, 3, 3), 0.0)  # states of two equal frequencies span too little
+    assert [b.strategy.name for b in sweep(twice)] == ["fourier"]
+    with pytest.raises(InputError, match="do not span"):
+        sweep(Subject(network(wide("S3", 16))))
+
+
+def wide(name: str, width: int) -> MatrixProduct:
+    module = MatrixProduct(ProductConfig(name, 3, width))
+    module.initialise(torch.Generator().manual_seed(0))
+    return module
 
 
 def test_long_words_are_bounded_too(summing):
