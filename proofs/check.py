@@ -339,7 +339,7 @@ class Box:
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
             for u in layer.units if self.point else ():  # at a point, what is read says enough
                 row, off = problem.made[u], self.radii.get(u, 0)
-                self.set(u, -(self.top(row, -1) >> FINE) - 1 - off, (self.top(row, 1) >> FINE) + 1 + off)
+                self.set(u, (-self.top(row, -1) >> FINE) - off, off - (-self.top(row, 1) >> FINE))
             doubtful = [u for u in layer.units if problem.readers[u] and not self.point]
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]

@@ -10,7 +10,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
     ["relu", s]                               max(v, 0)
     ["product", s, t]                         component by component
     ["exp", s], ["reciprocal", s], ["sqrt", s]  component by component
-    ["table", s, tensor]                      for each component what a tensor has at that place of its first axis
+    ["table", s, tensor]                      a tensor at each component, which says where on its first axis
 
 where map… is one of
 

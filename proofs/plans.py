@@ -21,7 +21,7 @@ ENUMERABLE = 1 << 25
 """Inputs that are run at most, where nothing else can be done."""
 SWEPT = 1 << 16
 """Inputs that are run at most to look for a counterexample."""
-LISTED = 1 << 12
+LISTED = 1 << 14
 """Inputs that a certificate lists at most, one by one, where functions are curved."""
 SWEEP = "exact sweep in torch"
 LISTING = "points"

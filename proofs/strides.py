@@ -36,7 +36,7 @@ def in_strides(operations: Sequence[list[Any]], size: int, shapes: Mapping[str, 
             sizes.append(prod(n for n, row, *_ in terms[0][3] if row))
             written.append([kind, terms, *rest])
         else:
-            sizes.append(sizes[first] * (shapes[rest[0]][-1] if kind == "table" else 1))
+            sizes.append(sizes[first] * (prod(shapes[rest[0]][1:]) if kind == "table" else 1))
             written.append(list(operation))
     return written
 
