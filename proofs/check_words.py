@@ -22,9 +22,9 @@ with H_j = sum_k (|a_k|^K + R_k) o_k[j]. Any a, b are sound, and so is any large
 Form "pairs" (told: states b, whose c_b form a basis). Let c_s be the network's state after a word that leads
 to s (in a group, s; else as many opening brackets, or "()", or ")"), s x where x leads from s, and
   c_s M[x] = m (c_(s x) + sum_b g_b c_b)   with sum |g_b| <= e, for all s and x.
-A state c_s + sum_b g_b c_b, sum |g| <= r, becomes m (c_(s x) + ...) with sum <= (1 + r) (1 + e) - 1. So
-after a word that leads to s it is m^(K-1) (c_s + ...) with r = (1 + e)^(K-1) - 1, and with
-L = c U logit_s is the largest if L_ss - L_sj > r max_t |L_ts - L_tj| for all other j.
+Numbers told that are no states are coordinates: further c, of which M[x] / m may make at most q. A state
+c_s + sum_b g_b c_b, sum |g| <= r, becomes m (c_(s x) + ...) with sum <= r max(1 + e, q) + e. So r is known
+after K symbols, and with L = c U logit_s is the largest if L_ss - L_sj > r max_t |L_ts - L_tj| for all j.
 
 Words (form "fourier"): symbols that are "apart" are a class of their own; for each number c of them that a
 word may hold, its R is at most that of c of the worst of all symbols, K - c of the worst of the others.
@@ -88,9 +88,6 @@ def read_weights(path: Path) -> tuple[str, Tensors]:
     return sha.hexdigest(), (all(entry["dtype"] == "F32" for entry in header.values()), tensors)
 
 
-# --- arithmetic ----------------------------------------------------------------------------------------
-
-
 def up(a: int, b: int) -> int:
     """a / b, rounded up."""
     return -(-a // b)
@@ -141,9 +138,6 @@ def inverse(rows: Matrix, shift: int) -> Matrix:
                 m[i] = [(pivot * x - factor * y) // last for x, y in zip(m[i], own, strict=True)]
         last = pivot
     return [[(x << shift) // row[i] for x in row[d:]] for i, row in enumerate(m)]
-
-
-# --- automata and words --------------------------------------------------------------------------------
 
 
 def transitions(name: Any) -> Matrix:
@@ -260,7 +254,7 @@ class Pairs:
         self.looked_up = set(shapes) == {"Z", "W"}
         (self.complex if self.looked_up else self.matrices)(whole, shapes)
         self.D = D = len(self.U)
-        need(len(told) == len(set(told)) == D and all(b < self.m for b in told), "expected a basis of states")
+        need(len(told) == len(set(told)) == D and all(b < self.m + D for b in told), "expected a basis")
         words = [[s] for s in range(self.m)]
         if self.n < self.m:  # brackets
             words = [[0, 1], *([0] * depth for depth in range(1, self.m - 1)), [1]]
@@ -269,16 +263,22 @@ class Pairs:
         after = [reduce(times, [self.M[x] for x in w], [self.start])[0] for w in words]
         wider = [self.shift * (longest - len(w)) for w in words]
         self.C = [[x << more for x in c] for c, more in zip(after, wider, strict=True)]
-        self.X = inverse([self.C[b] for b in told], P + self.unit)
-        moved = [times(self.C, M) for M in self.M]
-        pairs = [(moved[x][s], self.C[to]) for s, row in enumerate(table) for x, to in enumerate(row)]
+        top, zero = max(abs(x) for c in self.C for x in c), [0] * D
+        extra = {b: [top * (b - self.m == i) for i in range(D)] for b in told if b >= self.m}
+        atoms, zeros = [*self.C, *extra.values()], [zero] * len(extra)
+        self.X = inverse([extra.get(b) or self.C[b] for b in told], P + self.unit)
+        moved = [times(atoms, M) for M in self.M]
+        goals = [[self.C[row[x]] for row in table] for x in range(self.n)]
+        pairs = [pair for x in range(self.n) for pair in zip(moved[x], goals[x], strict=False)]
         kept = sum(sum(map(mul, a, b)) for a, b in pairs)
         self.stretch = (kept << P) // (sum(b * b for _, c in pairs for b in c) << self.shift)
         need(self.stretch > ONE >> 8, "factors all but erase states")
         self.reach = [sum(map(abs, row)) + D for row in self.X]  # X is rounded down, by less than a unit
-        self.largest = [max(map(abs, column)) for column in zip(*self.C, strict=True)]
-        self.error = max(self.defect(x, moved[x], [row[x] for row in table]) for x in range(self.n))
-        self.L = times(self.C, self.U)
+        self.largest = [max(map(abs, column)) for column in zip(*atoms, strict=True)]
+        norms = [self.norms(a, b + zeros) for a, b in zip(moved, goals, strict=True)]
+        self.error = max(max(row[: self.m]) for row in norms)
+        self.stray = max(max(row[self.m :], default=0) for row in norms)
+        self.L = times(atoms, self.U)
         ends = [(row, min(row), max(row)) for row in self.L]
         self.spread = [max(max(r[s] - low, high - r[s]) for r, low, high in ends) for s in range(self.m)]
 
@@ -303,13 +303,12 @@ class Pairs:
         self.M = [[flat[(x * d + i) * d : (x * d + i + 1) * d] for i in range(d)] for x in range(n)]
         self.start, self.U = whole["start"], [whole["U"][i * m : (i + 1) * m] for i in range(d)]
 
-    def defect(self, x: int, moved: Matrix, to: list[int]) -> int:
-        """The largest norm, in the basis, of c_s M[x] / m - c_(s x)."""
-        unit, pairs = self.stretch << self.shift, zip(moved, [self.C[s] for s in to], strict=True)
-        V = [[(a << P) - b * unit for a, b in zip(*pair, strict=True)] for pair in pairs]
+    def norms(self, moved: Matrix, goals: Matrix) -> list[int]:
+        """The norm, in the basis, of each moved row divided by m, less its goal."""
+        unit = self.stretch << self.shift
+        V = [[(a << P) - b * unit for a, b in zip(*p, strict=True)] for p in zip(moved, goals, strict=True)]
         both = zip(times(V, self.X), V, strict=True)
-        norms = [sum(map(abs, b)) + self.D * sum(map(abs, v)) for b, v in both]
-        return up(max(norms), unit << self.unit) + (self.rounded(x) if self.single else 0)
+        return [up(sum(map(abs, b)) + self.D * sum(map(abs, v)), unit << self.unit) for b, v in both]
 
     def rounded(self, x: int, first: bool = False) -> int:
         """What float32 adds: D sums are off by gamma_(D + 4) times the sum of sizes (Higham 2002, 3.1); a
@@ -322,10 +321,12 @@ class Pairs:
         return up(sum(map(mul, sizes, rows)) * (self.D + 4) << P, of * ((1 << 24) - self.D - 4)) + 1
 
     def safe(self, copies: int) -> list[bool]:
-        grown = (ONE + self.error) ** (self.K - 1)
-        if self.single and not self.looked_up:
-            grown = up(grown * (ONE + max(self.rounded(x, True) for x in range(self.n))), ONE)
-        return [self.told_right(s, up(grown, ONE ** (self.K - 2)) - ONE) for s in range(self.m)]
+        lost = max(map(self.rounded, range(self.n))) if self.single else 0
+        first = self.single and not self.looked_up
+        r = max(self.rounded(x, True) for x in range(self.n)) if first else 0
+        for _ in range(self.K - 1):
+            r = up(r * (max(ONE + self.error, self.stray) + lost), ONE) + self.error + lost
+        return [self.told_right(s, r) for s in range(self.m)]
 
     def told_right(self, s: int, r: int) -> bool:
         row, lost = self.L[s], 0

@@ -11,15 +11,15 @@ The β are coordinates in a basis of the c_b. A state κ^(t-1) Σ_s α_s c_s mov
 
     L_ss - L_sj  >  r max_t |L_ts - L_tj|.
 
-Nothing but the automaton is said of the network: no basis has to be found in which factors are
-representations, and no norm of a matrix bounded.
+Where the c do not span the network's state, the basis has coordinates as well, which may be moved anywhere:
+if a factor makes at most ρ of one, r becomes r max(1 + ε, ρ) + ε. Nothing but the automaton is said of the
+network: no basis has to be found in which factors are representations, and no norm of a matrix bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, reduce
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from assay.proofs.strategies import Meter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .fixed import ONE, PLACES
+from .fixed import ONE, PLACES, scaled
 from .reading import Shape, read, whole
 
 __all__ = ["Pairs", "basis"]
@@ -39,18 +39,25 @@ __all__ = ["Pairs", "basis"]
 Exact = NDArray[Any]
 """Python's whole numbers in an array of objects."""
 
+SPANNED = 1e-3
+"""A state that is nearer than this, of the largest, to what others span is not in the basis."""
+
 
 def basis(network: Network) -> tuple[int, ...]:
-    """States whose c_s are a well-conditioned basis: found by a pivoted QR."""
+    """States whose c_s are a well-conditioned basis, and behind them coordinates for what they do not span.
+
+    Coordinate i has the number of states + i. Found by pivoted QR.
+    """
     from scipy.linalg import qr
 
     states = _states(network)
     _, r, chosen = qr(states.T, mode="economic", pivoting=True)
-    width = states.shape[1]
     sizes = np.abs(np.diag(r))
-    if len(states) < width or sizes.min() <= 1e-9 * sizes.max():
-        raise InputError(f"strategy pairs: the network's {len(states)} states do not span {width} dimensions")
-    return tuple(sorted(int(b) for b in chosen[:width]))
+    rank = int((sizes > SPANNED * sizes.max()).sum())
+    kept = sorted(int(b) for b in chosen[:rank])
+    spanned = qr(states[kept].T, mode="economic")[0]
+    _, _, left = qr(np.eye(states.shape[1]) - spanned @ spanned.T, pivoting=True)
+    return (*kept, *sorted(len(states) + int(i) for i in left[: states.shape[1] - rank]))
 
 
 class Pairs:
@@ -64,18 +71,22 @@ class Pairs:
         self.task = automaton(shape.automaton)
         self.C, self.C_shift = self._reached()
         self.moved = [self.C @ m for m in self.M]
+        self.atoms = self._with_coordinates(chosen)
         self.X = self._inverse(chosen)
         self.kappa = self._stretch()
-        self.off = [self._defect(x) for x in range(shape.n)]
+        defects = [self._defects(x) for x in range(shape.n)]
+        self.off, self.stray = (max(column) for column in zip(*defects, strict=True))
         self._metered()
 
     def answers(self, copies: int) -> list[bool]:
         """Which states are surely told right; no symbols can be apart, as every state is led to by some."""
         assert copies == 0
-        factors = [ONE + max(self.off)] * (self.shape.K - 1)
-        factors += [ONE + self._first()] if self.float32 else []
-        r = -(-prod(factors) >> PLACES * (len(factors) - 1)) - ONE
-        self.meter.each("powers", len(factors))
+        rounded = max(map(self._rounded, range(self.shape.n))) if self.float32 else 0
+        growth = max(ONE + self.off, self.stray) + rounded
+        r = self._first() if self.float32 else 0
+        for _ in range(self.shape.K - 1):
+            r = scaled(r, growth) + self.off + rounded
+        self.meter.each("powers", self.shape.K, times=2)
         return [self._told(s, r) for s in range(self.shape.states)]
 
     def _reached(self) -> tuple[Exact, int]:
@@ -91,13 +102,24 @@ class Pairs:
             reached.append(state << self.shift * (longest - factors))
         return np.array(reached), self.shift * longest
 
+    def _coordinates(self, chosen: Sequence[int]) -> list[int]:
+        return [b for b in chosen if b >= self.shape.states]
+
+    def _with_coordinates(self, chosen: Sequence[int]) -> Exact:
+        """The c_s, and below them the coordinates that the basis needs, as large as their largest entry."""
+        extra = np.zeros((len(self._coordinates(chosen)), self.C.shape[1]), dtype=object)
+        for row, b in zip(extra, self._coordinates(chosen), strict=True):
+            row[b - self.shape.states] = np.abs(self.C).max()
+        return np.concatenate([self.C, extra])
+
     def _inverse(self, chosen: Sequence[int]) -> Exact:
         """The inverse of the basis, in units of 2^-60, rounded down."""
         from sympy import ZZ
         from sympy.polys.matrices import DomainMatrix
 
         width = self.C.shape[1]
-        rows = [[ZZ(int(e)) for e in self.C[b]] for b in chosen]
+        at = {b: i for i, b in enumerate([*range(self.shape.states), *self._coordinates(chosen)])}
+        rows = [[ZZ(int(e)) for e in self.atoms[at[b]]] for b in chosen]
         numerators, denominator = DomainMatrix(rows, (width, width), ZZ).inv_den()
         inverse = [
             [(int(e) << PLACES + self.C_shift) // int(denominator) for e in row]
@@ -116,19 +138,20 @@ class Pairs:
             raise InputError("strategy pairs: factors all but erase states")
         return kappa
 
-    def _defect(self, x: int) -> int:
-        """ε[x], in units of 2^-60, rounded up."""
-        wanted = self.C[self.task.table[:, x].numpy()]
-        v = (self.moved[x] << PLACES) - (wanted * self.kappa << self.shift)
-        width = v.shape[1]
+    def _defects(self, x: int) -> tuple[int, int]:
+        """ε of one symbol, and how large the coordinates become that it moves; rounded up."""
+        states = self.shape.states
+        v = self.atoms @ self.M[x] << PLACES
+        v[:states] -= self.C[self.task.table[:, x].numpy()] * self.kappa << self.shift
         # The inverse is rounded down by less than a unit.
-        most = max((np.abs(v @ self.X).sum(1) + width * np.abs(v).sum(1)).tolist())
-        off = -(-int(most) // (self.kappa << self.C_shift + self.shift))
-        return off + (self._rounded(x) if self.float32 else 0)
+        norms = (np.abs(v @ self.X).sum(1) + v.shape[1] * np.abs(v).sum(1)).tolist()
+        ends = max(norms[:states]), max(norms[states:], default=0)
+        off, stray = (-(-int(norm) // (self.kappa << self.C_shift + self.shift)) for norm in ends)
+        return off, stray
 
     def _rounded(self, x: int) -> int:
-        """What float32 adds to ε[x]: states are no larger than the largest entries of the c_s."""
-        return self._roundings(np.abs(self.C).max(0), x, self.kappa << self.C_shift + self.shift)
+        """What float32 adds to ε: states are no larger than the largest entries of atoms, times 1 + r."""
+        return self._roundings(np.abs(self.atoms).max(0), x, self.kappa << self.C_shift + self.shift)
 
     def _first(self) -> int:
         """What float32 adds before: the state after the first symbol, if it is not looked up."""
@@ -152,12 +175,12 @@ class Pairs:
     @cached_property
     def _logits(self) -> tuple[Exact, list[int], list[int]]:
         """L; for each answer the largest |L_ts - L_tj|; what float32 may do to its logit, before 1 + r."""
-        L: Exact = self.C @ self.U
+        L: Exact = self.atoms @ self.U
         low, high = L.min(1)[:, None], L.max(1)[:, None]
         spread = np.maximum(L - low, high - L).max(0).tolist()
         n = len(self.X) + 4
-        size = np.abs(self.C).max(0) @ np.abs(self.U)
-        return L, spread, [-(-int(w) * n // ((1 << 24) - n)) for w in size] if self.float32 else [0] * len(L)
+        size = np.abs(self.atoms).max(0) @ np.abs(self.U) * self.float32
+        return L, spread, [-(-int(w) * n // ((1 << 24) - n)) for w in size]
 
     def _told(self, s: int, r: int) -> bool:
         L, spread, rounded = self._logits
@@ -167,7 +190,7 @@ class Pairs:
 
     def _metered(self) -> None:
         """Operations: a product with a complex factor takes six a coordinate, with a matrix d (2 d - 1)."""
-        (states, width), n, d, meter = self.C.shape, self.shape.n, self.shape.d, self.meter
+        (states, width), n, d, meter = self.atoms.shape, self.shape.n, self.shape.d, self.meter
         pairs = states * n
         if not self.shape.complex:
             meter.product("states", sum(map(len, self.task.representatives)), d, d)

@@ -76,12 +76,12 @@ def _atoms() -> tuple[Any, Any]:
 
 
 def _growth_of_atoms() -> tuple[Any, Any]:
-    """η of norm r, moved by a factor whose defects are at most ε, is of norm (1 + r) (1 + ε) - 1."""
+    """η of norm r, moved by a factor with defects of at most ε that makes at most ρ of a coordinate."""
     import z3
 
-    r, n, e, b0, b1 = _reals("r n e b0 b1")
-    known = z3.And(n >= 0, n <= r, b0 >= 0, b0 <= e, b1 >= 0, b1 <= e)
-    return known, n + b0 + n * b1 <= (1 + r) * (1 + e) - 1
+    r, n, m, e, b0, b1, c, rho, growth = _reals("r n m e b0 b1 c rho growth")
+    norms = z3.And(n >= 0, m >= 0, n + m <= r, b0 >= 0, b0 <= e, b1 >= 0, b1 <= e, c >= 0, c <= rho)
+    return z3.And(norms, growth >= 1 + e, growth >= rho), n + b0 + n * b1 + m * c <= r * growth + e
 
 
 def _words_by_symbols_apart() -> tuple[Any, Any]:

@@ -131,7 +131,7 @@ class Explained:
         """The length of what is told, in bits: the basis; or frequencies, and which symbols are apart."""
         n, told = subject.shape.n, len(self.told(subject))
         if self.form == "pairs":
-            return math.log2(math.comb(subject.shape.states, told))
+            return math.log2(math.comb(subject.shape.states + told, told))
         return told * math.log2(n) + math.log2(n) + math.log2(math.comb(n, self.apart))
 
     def certified(self, subject: Subject, meter: Meter) -> int:
