@@ -108,3 +108,28 @@ def test_a_proof_by_lemmas_outlives_the_one_it_is_compared_with(monkeypatch, dis
     assert outcome.stage == "lemmas"
     assert outcome.lengths.lemma_bits
     assert any("memory" in line for line in outcome.log)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(10**5, "proved"), (10**6, "unknown")])
+def test_equal_numbers_are_found_as_far_as_float32_goes(limit, status):
+    """Right over the reals at any limit: mixtures of both numbers, their difference again, a tent over it."""
+    weights = [
+        ([[0.25, 0.890625], [0.640625, 0.171875], [1, 0], [0, 1]], [0, 0, 0, 0]),
+        ([[-0.25, 0.375, 0.822265625, -0.841796875]] * 3, [1, 0, -1]),
+        ([[1, -2, 1]], [0]),
+    ]
+    layers: list[nn.Module] = []
+    for weight, bias in weights:
+        layers += [nn.Linear(len(weight[0]), len(weight)), nn.ReLU()]
+        with torch.no_grad():
+            layers[-2].weight.copy_(torch.tensor(weight))
+            layers[-2].bias.copy_(torch.tensor(bias))
+    net = Network("equal", nn.Sequential(*layers[:-1]), "regression", "integer", (2,))
+    pair = dict.fromkeys(("x", "y"), f"integer 0..{limit}")
+    asked = [claim("f(x, y)[0] > 1/2", pair, given="x == y", semantics=s) for s in ("real", "float32")]
+    real, single = verify(asked, networks={"f": net}, budget_s=30)
+    assert (real.status, single.status) == ("proved", status)
+    if status == "unknown":
+        assert single.verdict.cause == "float32 slack"
+        slack, margin = (float(word) for word in single.verdict.reason.split()[2::3])
+        assert slack > margin == 0.5
