@@ -12,11 +12,12 @@ from assay.models.storage import write_safetensors, write_whole
 from assay.proofs.faults import InputError
 
 from .numerator_strategy import Numerators
+from .paths import direction
 from .strategy import Bound, Subject
 
 __all__ = ["CHECKER", "RejectedCertificate", "certify", "document", "has_certificate"]
 
-FORMAT = "assay.bound/1"
+FORMAT = "assay.bound/2"
 CHECKER = Path(__file__).parents[1] / "check_bound.py"
 
 
@@ -55,12 +56,14 @@ def certify(bound: Bound, subject: Subject, folder: Path) -> Path:
 
 def document(bound: Bound, subject: Subject) -> bytes:
     """A certificate, sealed, as JSON."""
+    form = vars(bound.strategy)
     body = {
         "format": FORMAT,
         "weights": subject.network.weights_digest,
         "K": subject.shape.K,
         "semantics": subject.semantics,
-        "strategy": vars(bound.strategy),
+        "strategy": form,
+        "direction": direction(subject.model) if form["QK"] == "low-rank" else [],
         "certified": str(bound.certified),
         "of": str(bound.sequences),
     }

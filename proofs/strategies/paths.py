@@ -6,16 +6,28 @@ With Eq = E + P[-1] the logits are, exactly,
 
     EU = Eq U, EV = E V O U, PV = P V O U, A = Eq Q K' E' / sqrt(e), B = Eq Q K' P' / sqrt(e).
 
-The weights are dyadic rationals, so these products are exact. They are rounded down once, onto grids on which
-every further step is exact in 64 bits: path logits to a multiple of a common power of two, attention
-exp(score) = M 2^x to a mantissa M of 28 bits. What is rounded is therefore known to lie in [n, n + 1].
+*Centred.* Attention adds up to one, so any row may move from EU or PV to EV (rule `tables moved`). What is
+common to all queries and to all positions moves: EU = (Eq - c) U and PV = P V O U - d, with EV = E V O U + c
+U + d, where c is the mean of Eq and d that of P V O U. What is left in EU and PV is small, and bounding it
+apart costs little.
+
+*Low rank.* Of EU no more may be known than `direct` [q, m], at least all EU_qj - EU_qm, by Cauchy-Schwarz
+from norms: |Eq - c| (|U_m - u| + max_j |U_j - u|). Of A no more than its part along one direction h of the
+embedding, and how much the rest is at most: |Y - (Y h) h'| |E_t - (E_t h) h'| with Y = Eq Q K', E centred, h
+of norm one. Then the products of matrices behind these tables are not needed.
+
+The weights are dyadic rationals, so all of this is exact. Tables are rounded once, onto grids on which every
+further step is exact in 64 bits: path logits down to a multiple of a common power of two, attention
+exp(score) = M 2^x to a mantissa M of 28 bits. What is rounded down is therefore known to lie in [n, n + 1].
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
-from typing import Any
+from functools import cached_property
+from math import isqrt
+from typing import Any, Literal
 
 import numpy as np
 from assay.proofs.faults import InputError
@@ -23,86 +35,166 @@ from numpy.typing import NDArray
 
 from .costs import Meter
 from .max_of_k import Exact, MaxOfK, Shape
+from .rounding import EXACT, Slack, float32_slack
 
-__all__ = ["LOGIT_BITS", "MANTISSA_BITS", "Exponentials", "Paths", "paths"]
+__all__ = ["LOGIT_BITS", "MANTISSA_BITS", "Paths", "Rank", "direction", "excess", "paths"]
 
-LOGIT_BITS, MANTISSA_BITS = 30, 28
+LOGIT_BITS, MANTISSA_BITS, DIRECTION = 30, 28, 127
 Whole = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Exponentials:
-    """Numbers between M 2^x and (M + 1) 2^x, with M of 28 bits."""
-
-    M: Whole
-    x: Whole
-
-    def at(self, row: int, columns: slice | Whole) -> Exponentials:
-        """Some of a row."""
-        return Exponentials(self.M[row, columns], self.x[row, columns])
+Rank = Literal["full", "low-rank"]
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Path logits in [n, n + 1] units of 2^-places, and the exponentials of the scores.
+    """Path logits in [n, n + 1] units of 2^-places, upper bounds on differences, exponentials of scores.
 
-    EU [q, j], EV [t, j], PV [p, j]; eA [q, t], eB [q, p]; `A` and `B` are sqrt(e) times the scores, exactly,
-    in units of 2^-(4 shift).
+    Attributes:
+        EU, EV, PV: [q, j], [t, j], [p, j]; EU is empty where it is low rank.
+        direct: [q, m], at least EU_qj - EU_qm for all j other than m.
+        least, most, places_at: exponentials of A [q, t], from below and from above, and of B [q, p]: a number
+            between M 2^x and (M + 1) 2^x as x 2^28 + M, so that larger numbers have larger codes.
     """
 
     shape: Shape
     places: int
-    EU: Whole
-    EV: Whole
-    PV: Whole
-    eA: Exponentials
-    eB: Exponentials
-    A: Exact
-    B: Exact
-    score_places: int
+    slack: Slack
+    EU: Whole = field(repr=False)
+    EV: Whole = field(repr=False)
+    PV: Whole = field(repr=False)
+    direct: Whole = field(repr=False)
+    least: Whole = field(repr=False)
+    most: Whole = field(repr=False)
+    places_at: Whole = field(repr=False)
 
-    def logits(self, table: Whole) -> NDArray[np.float64]:
-        """Path logits as numbers, to within 2^-places."""
-        return np.ldexp(table.astype(np.float64), -self.places)
+    @cached_property
+    def moved(self) -> Whole:
+        """At least EV_tj - EV_tm for all j other than m: [t, m]."""
+        return excess(self.EV)
 
-    def scores(self, table: Exact) -> NDArray[np.float64]:
-        """Attention scores as numbers, to the nearest float."""
-        root = float(self.shape.e) ** 0.5
-        return np.array([[n / (1 << self.score_places) / root for n in row] for row in table])
+    @cached_property
+    def placed(self) -> Whole:
+        """At least PV_pj - PV_pm for all j other than m: [p, m]."""
+        return excess(self.PV)
 
 
-def paths(model: MaxOfK) -> Paths:
-    """Multiply the paths out.  Raises `InputError` for scores beyond a million."""
-    shift, P = model.shift, model.P
+def largest_other(table: Whole) -> Whole:
+    """The maximum over the last axis without each of its entries in turn: [..., j] to [..., m]."""
+    at = table.argmax(-1)[..., None]
+    first = np.take_along_axis(table, at, -1)
+    rest = table.copy()
+    np.put_along_axis(rest, at, np.iinfo(np.int64).min, -1)
+    return np.where(np.arange(table.shape[-1]) == at, rest.max(-1, keepdims=True), first)
+
+
+def excess(table: Whole) -> Whole:
+    """max over j != m of table[..., j] - table[..., m], for numbers that are rounded down: [..., m]."""
+    return largest_other(table) - table + 1
+
+
+def paths(model: MaxOfK, QK: Rank = "full", EU: Rank = "full", single: bool = False) -> Paths:
+    """Multiply the paths out; `single` for float32.  Raises `InputError` for scores beyond a million."""
+    shift, P, v = model.shift, model.P, model.shape.v
     Eq = model.E + P[-1]
-    VOU, QK = model.V.dot(model.O).dot(model.U), model.Q.dot(model.K.T)
-    EU, EV, PV = Eq.dot(model.U) << 2 * shift, model.E.dot(VOU), P.dot(VOU)  # all in units of 2^-(4 shift)
-    query = Eq.dot(QK)
-    A, B = query.dot(model.E.T), query.dot(P.T)
-    largest = max(int(abs(table).max()) for table in (EU, EV, PV))
+    VOU = model.V.dot(model.O).dot(model.U)
+    center = Eq.sum(0) // v
+    moving = (center.dot(model.U)) << 2 * shift
+    PV = P.dot(VOU)
+    common = PV.sum(0) // len(P)
+    EV, PV = model.E.dot(VOU) + moving + common, PV - common  # all in units of 2^-(4 shift)
+    if EU == "full":
+        first = (Eq - center).dot(model.U) << 2 * shift
+    else:
+        U = model.U - (model.U.sum(1) // v)[:, None]
+        norms = _norms(U.T)
+        first = np.multiply.outer(_norms(Eq - center), norms + max(norms)) << 2 * shift
+    largest = max(int(abs(table).max()) for table in (first, EV, PV))
     drop = largest.bit_length() - LOGIT_BITS
-    EU, EV, PV = (_down(table, drop) for table in (EU, EV, PV))
-    eA, eB = (_exponentials(table, 4 * shift, model.shape.e) for table in (A, B))
-    return Paths(model.shape, 4 * shift - drop, EU, EV, PV, eA, eB, A, B, 4 * shift)
+    places = 4 * shift - drop
+    table = _down(first, drop) if EU == "full" else -_down(-first, drop)
+    return Paths(
+        model.shape,
+        places,
+        float32_slack(model, places) if single else EXACT,
+        table if EU == "full" else table[:0],
+        _down(EV, drop),
+        _down(PV, drop),
+        excess(table) if EU == "full" else table,
+        *_attention(model, QK),
+    )
 
 
-def logit_cost(meter: Meter, shape: Shape) -> None:
-    """Operations that EU, EV and PV take."""
-    meter.each("query embedding", shape.v * shape.d)
-    meter.product("EU", shape.v, shape.d, shape.v)
-    meter.product("VOU", shape.d, shape.e, shape.d)
-    meter.product("VOU", shape.d, shape.d, shape.v)
-    meter.product("EV", shape.v, shape.d, shape.v)
-    meter.product("PV", shape.K, shape.d, shape.v)
+def _attention(model: MaxOfK, QK: Rank) -> tuple[Whole, Whole, Whole]:
+    """Exponentials of A, from below and from above, and of B."""
+    places, e = 4 * model.shift, model.shape.e
+    Y = (model.E + model.P[-1]).dot(model.Q.dot(model.K.T))
+    at = _exponentials(Y.dot(model.P.T), places, e)
+    if QK == "full":
+        exact = _exponentials(Y.dot(model.E.T), places, e)
+        return exact, exact, at
+    h = np.array(direction(model), dtype=object)
+    H, T = h.dot(h), model.E - model.E.sum(0) // model.shape.v
+    along = np.multiply.outer(Y.dot(h), T.dot(h)) // H
+    rest = _norms(Y, h, H)
+    blur = -(-np.multiply.outer(rest, _norms(T, h, H)) // H)
+    return _exponentials(along - blur, places, e), _exponentials(along + 1 + blur, places, e), at
 
 
-def score_cost(meter: Meter, shape: Shape) -> None:
-    """Operations that A, B and their exponentials take."""
-    meter.product("QK", shape.d, shape.e, shape.d)
-    meter.product("QK", shape.v, shape.d, shape.d)
-    meter.product("A", shape.v, shape.d, shape.v)
-    meter.product("B", shape.v, shape.d, shape.K)
-    meter.each("scores", shape.v * (shape.v + shape.K), times=2)  # divided by sqrt(e), exponentiated
+def direction(model: MaxOfK) -> list[int]:
+    """The direction of the embedding along which scores differ most, in small whole numbers: [d]."""
+    E = _real(model.E, model)
+    Y = _real(model.E + model.P[-1], model) @ _real(model.Q, model) @ _real(model.K, model).T
+    h = np.linalg.svd(Y @ (E - E.mean(0)).T)[0][:, 0] @ Y
+    largest = float(np.abs(h).max())
+    if not largest > 0:  # where all scores are alike any direction will do
+        return [1] + [0] * (len(h) - 1)
+    return [int(n) for n in np.rint(h / largest * DIRECTION)]
+
+
+def _real(table: Exact, model: MaxOfK) -> NDArray[np.float64]:
+    return table.astype(np.float64) * 2.0**-model.shift
+
+
+def _norms(rows: Exact, h: Exact | None = None, H: int = 1) -> Exact:
+    """Norms, rounded up; if h is given, sqrt(H) times those of what is orthogonal to it, with H = h · h."""
+    along = np.zeros(len(rows), dtype=object) if h is None else rows.dot(h)
+    squares = (rows * rows).sum(1) * H - along * along
+    return np.array([isqrt(n - 1) + 1 if n else 0 for n in squares.tolist()], dtype=object)
+
+
+def logit_cost(meter: Meter, shape: Shape, EU: Rank = "full") -> None:
+    """Operations that EU (or the norms that bound it), EV and PV take."""
+    v, d, e, K = shape.v, shape.d, shape.e, shape.K
+    meter.each("query embedding", v * d, times=3)  # the position's, and the mean, is taken off
+    if EU == "full":
+        meter.product("EU", v, d, v)
+    else:
+        meter.each("EU", v * d, times=2 + 4)  # norms of Eq - c, and of U less its mean
+        meter.each("EU", v * v + 3 * v)
+    meter.product("VOU", d, e, d)
+    meter.product("VOU", d, d, v)
+    meter.product("EV", v, d, v)
+    meter.product("EV", 1, d, v)  # what moves there
+    meter.each("EV", v * v + v)
+    meter.product("PV", K, d, v)
+    meter.each("PV", K * v, times=2)
+
+
+def score_cost(meter: Meter, shape: Shape, QK: Rank = "full") -> None:
+    """Operations that A (or its part along one direction), B and their exponentials take."""
+    v, d, e, K = shape.v, shape.d, shape.e, shape.K
+    meter.product("QK", d, e, d)
+    meter.product("QK", v, d, d)
+    if QK == "full":
+        meter.product("A", v, d, v)
+    else:
+        meter.each("A", v * d, times=2)  # E less its mean
+        meter.product("A", 2 * v, d, 1)
+        meter.each("A", v * d, times=2 * 2)  # norms of both sides
+        meter.each("A", 2 * v, times=5)
+        meter.each("A", v * v, times=4)
+        meter.each("scores", v * v, times=2)
+    meter.product("B", v, d, K)
+    meter.each("scores", v * (v + K), times=2)  # divided by sqrt(e), exponentiated
 
 
 def _down(table: Exact, drop: int) -> Whole:
@@ -110,10 +202,9 @@ def _down(table: Exact, drop: int) -> Whole:
     return (table >> drop if drop >= 0 else table << -drop).astype(np.int64)
 
 
-def _exponentials(table: Exact, places: int, e: int) -> Exponentials:
+def _exponentials(table: Exact, places: int, e: int) -> Whole:
     flat = [_exponential(int(n), places, e) for n in table.ravel()]
-    M, x = np.array(flat, dtype=np.int64).T.reshape(2, *table.shape)
-    return Exponentials(M, x)
+    return np.array([(x << MANTISSA_BITS) + M for M, x in flat], dtype=np.int64).reshape(table.shape)
 
 
 _CONTEXT = Context(prec=40)

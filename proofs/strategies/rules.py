@@ -69,8 +69,17 @@ def _split_maxima() -> tuple[Any, Any]:
     return True, _max(x1 + y1, x2 + y2) <= _max(x1, x2) + _max(y1, y2)
 
 
+def _moved() -> tuple[Any, Any]:
+    """Attention adds up to one: what is taken from a direct difference u may be added to every value."""
+    import z3
+
+    a, u, x, y, c = _reals("a u x y c")
+    return z3.BoolVal(True), u + a * x + (1 - a) * y == (u - c) + a * (x + c) + (1 - a) * (y + c)
+
+
 def _together() -> tuple[Any, Any]:
-    """One psi for two positions: the larger factor if the bracket is positive, else the smaller."""
+    """One psi for two positions, or tokens: the larger factor if the bracket is positive, else the
+    smaller."""
     import z3
 
     e1, e2, d1, d2 = _reals("e1 e2 d1 d2")
@@ -114,14 +123,6 @@ def _enclosure() -> tuple[Any, Any]:
     return z3.And(lo > 0, lo <= e, e <= hi, x <= top), e * x <= z3.If(top > 0, hi * top, lo * top)
 
 
-def _linear() -> tuple[Any, Any]:
-    """A linear function that is negative at both ends of an interval is negative within."""
-    import z3
-
-    a, b, low, high, w = _reals("a b low high w")
-    return z3.And(low <= w, w <= high, a + b * low < 0, a + b * high < 0), a + b * w < 0
-
-
 def _pure() -> tuple[Any, Any]:
     """If with either of two tokens everywhere the sum is negative, so it is with any mixture of the two."""
     import z3
@@ -150,16 +151,6 @@ def _attention_moved(sign_aware: bool) -> tuple[Any, Any]:
     return shares, _max(b1 + w * x1, b2 + w * x2) <= _max(b1 + w0 * x1, b2 + w0 * x2) + (w - w0) * steepest
 
 
-def _gap() -> tuple[Any, Any]:
-    """How much attention the maximum gets, if rivals attract at most so much; what the rest does at worst."""
-    import z3
-
-    own, rival, most, x, y, worst = _reals("own rival most x y worst")
-    w, least = own / (own + rival), own / (own + most)
-    ends = [share * x + (1 - share) * worst < 0 for share in (least, 1)]
-    return z3.And(own > 0, rival > 0, rival <= most, y <= worst, *ends), w * x + (1 - w) * y < 0
-
-
 def _cauchy_schwarz() -> tuple[Any, Any]:
     """|a · b| <= r s, if r and s are at least the norms; in two dimensions, squared."""
     import z3
@@ -168,21 +159,32 @@ def _cauchy_schwarz() -> tuple[Any, Any]:
     return z3.BoolVal(True), (a1 * b1 + a2 * b2) ** 2 <= (a1**2 + a2**2) * (b1**2 + b2**2)
 
 
+def _projection() -> tuple[Any, Any]:
+    """What a · b is besides its part along h, in two dimensions, squared, times h · h twice."""
+    import z3
+
+    a1, a2, b1, b2, h1, h2 = _reals("a1 a2 b1 b2 h1 h2")
+    H, ah, bh = h1 * h1 + h2 * h2, a1 * h1 + a2 * h2, b1 * h1 + b2 * h2
+    a_rest, b_rest = (x * x + y * y for x, y in ((a1, a2), (b1, b2)))
+    off = H * (a1 * b1 + a2 * b2) - ah * bh
+    return z3.BoolVal(True), off * off <= (H * a_rest - ah * ah) * (H * b_rest - bh * bh)
+
+
 RULES: dict[str, Template] = {
     "numerators": _numerators,
     "sum of maxima": _sum_of_maxima,
     "split maxima": _split_maxima,
-    "positions together": _together,
+    "tables moved": _moved,
+    "taken together": _together,
     "common threshold": _threshold,
     "union over outputs": _union,
     "rounding up": _rounding_up,
     "enclosure": _enclosure,
-    "linear between extremes": _linear,
     "pure sequences": _pure,
     "mean and difference": _mean_and_difference,
     "mean and difference, as released": _as_released,
-    "gap": _gap,
     "Cauchy-Schwarz": _cauchy_schwarz,
+    "projection": _projection,
 }
 
 

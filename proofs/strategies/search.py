@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
-from .catalogue import combinations, strategies
+from .catalogue import combinations, strategies, with_outputs
 from .enumeration import BruteForce
 from .max_of_k import Shape
 from .numerator_strategy import Numerators
@@ -18,7 +17,8 @@ from .strategy import Bound, Strategy, Subject, apply
 __all__ = ["best", "frontier", "quality", "search", "sweep"]
 
 LISTED = 1 << 27
-"""So many operations may a strategy take that lists sequences before a sweep leaves it out."""
+"""So many operations may a strategy take that lists sequences, and so many may there be, before a sweep
+leaves it out."""
 
 Report = Callable[[str], None]
 
@@ -31,23 +31,27 @@ def sweep(subject: Subject, budget: float = math.inf, report: Report | None = No
         for strategy in strategies().values()
         if subject.semantics in strategy.semantics
         and strategy.cost(shape) <= budget
-        and not (strategy.unexplained(shape) > shape.sequences and strategy.cost(shape) > LISTED)
+        and not (strategy.unexplained(shape) > shape.sequences and _long(strategy, shape))
     ]
 
 
 def search(subject: Subject, budget: float = math.inf, report: Report | None = None) -> list[Bound]:
     """The bounds that were tried: all combinations that may fit; the best is `best(bounds, budget)`.
 
-    Single outputs are looked at for the best of them alone.
+    Single outputs are looked at for the tightest of those that leave room for them.
     """
     tried = {bound.strategy: bound for bound in sweep(subject, budget, report)}
     for strategy in combinations():
         if strategy not in tried and strategy.cost(subject.shape) <= budget:
             tried[strategy] = _run(strategy, subject, report)
-    found = best(tried.values(), budget)
-    if found and isinstance(found.strategy, Numerators) and not found.strategy.outputs:
-        single = replace(found.strategy, outputs=True)
-        tried[single] = _run(single, subject, report)
+    for limit in (budget, budget / 2, budget / 4):
+        plain = [b for s, b in tried.items() if not (isinstance(s, Numerators) and s.outputs)]
+        found = best(plain, limit)
+        for single in with_outputs(found.strategy) if found else ():
+            if single not in tried:
+                tried[single] = _run(single, subject, report)
+            if tried[single].operations > budget:
+                break
     return list(tried.values())
 
 
@@ -76,6 +80,10 @@ def quality(bounds: Sequence[Bound], shape: Shape) -> float:
     ends = [operations for operations, _ in steps[1:]] + [high]
     area = sum(a * math.log(end / start) for (start, a), end in zip(steps, ends, strict=True))
     return area / math.log(high / low)
+
+
+def _long(strategy: Strategy, shape: Shape) -> bool:
+    return max(strategy.cost(shape), shape.sequences) > LISTED
 
 
 def _run(strategy: Strategy, subject: Subject, report: Report | None) -> Bound:

@@ -17,8 +17,8 @@ from assay.proofs.faults import InputError
 
 from .costs import Meter
 from .max_of_k import MaxOfK, Shape, read
-from .paths import Paths, paths
-from .rounding import EXACT, Slack, float32_slack
+from .paths import Paths, Rank, paths
+from .rounding import Slack
 
 __all__ = ["Bound", "Semantics", "Strategy", "Subject", "apply"]
 
@@ -42,14 +42,25 @@ class Subject:
         return read(self.network)
 
     @cached_property
-    def paths(self) -> Paths:
-        """The products along the paths."""
-        return paths(self.model)
+    def _multiplied(self) -> dict[tuple[Rank, Rank], Paths]:
+        return {}
 
-    @cached_property
+    def tables(self, QK: Rank = "full", EU: Rank = "full") -> Paths:
+        """The products along the paths, or bounds on them by low rank.  Raises `InputError`."""
+        ranks = QK, EU
+        if ranks not in self._multiplied:
+            self._multiplied[ranks] = paths(self.model, QK, EU, self.semantics == "float32")
+        return self._multiplied[ranks]
+
+    @property
+    def paths(self) -> Paths:
+        """All products in full.  Raises `InputError`."""
+        return self.tables()
+
+    @property
     def slack(self) -> Slack:
         """What the arithmetic may be off by.  Raises `InputError`."""
-        return float32_slack(self.model, self.paths.places) if self.semantics == "float32" else EXACT
+        return self.paths.slack
 
     @property
     def shape(self) -> Shape:
@@ -92,7 +103,7 @@ class Bound:
     Attributes:
         operations: length of the proof, by the cost model of `.costs`; `parts` says where they go.
         unexplained: the unexplained dimension.
-        seconds: how long it took here, weights already multiplied out.
+        seconds: of processor time that it took here, less products of weights that were known before.
     """
 
     strategy: Strategy
@@ -114,9 +125,9 @@ def apply(strategy: Strategy, subject: Subject) -> Bound:
     if subject.semantics not in strategy.semantics:
         wanted = " or ".join(strategy.semantics)
         raise InputError(f"strategy {strategy.name}: sound for semantics {wanted}, not {subject.semantics}")
-    shape, meter = subject.paths.shape, Meter()
-    start = time.perf_counter()
+    shape, meter = subject.shape, Meter()
+    start = time.process_time()
     certified = strategy.certified(subject, meter)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     unexplained = strategy.unexplained(shape)
     return Bound(strategy, certified, shape.sequences, meter.total, dict(meter.parts), unexplained, seconds)

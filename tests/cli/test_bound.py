@@ -58,7 +58,12 @@ def test_all_strategies_with_report_picture_and_certificate(run, model):
 
 
 def test_both_kinds_of_certificates_are_checked_together(run, model):
-    assert run("bound", model, "--strategy", "joint-apart-threshold", "--certificates", "kept").exit_code == 0
+    assert (
+        run(
+            "bound", model, "--strategy", "split-together-threshold-blocks", "--certificates", "kept"
+        ).exit_code
+        == 0
+    )
     (certificate,) = Path("kept").glob("*.json")
     Path("other.json").write_text("{}")
     checked = run("check", "other.json", certificate)
@@ -68,10 +73,12 @@ def test_both_kinds_of_certificates_are_checked_together(run, model):
 
 
 def test_one_strategy_as_json(run, model):
-    done = run("bound", model, "--strategy", "split-together-threshold", "--semantics", "float32", "--json")
+    done = run(
+        "bound", model, "--strategy", "split-together-threshold-blocks", "--semantics", "float32", "--json"
+    )
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["bounds"]
-    assert row["strategy"] == "split-together-threshold"
+    assert row["strategy"] == "split-together-threshold-blocks"
     assert sum(row["operations_by_part"].values()) == row["operations"]
     assert "common threshold" in row["argument"]
 
@@ -133,7 +140,7 @@ def test_products_are_drawn_without_published_points_of_others(run):
         (["zoo:word-of-6", "--strategy", "fourier"], "S4, 24 symbols, expected sums"),
         (["zoo:digits"], "expected a transformer"),
         (["zoo:max-of-4", "--strategy", "cubik"], "did you mean cubic"),
-        (["zoo:max-of-4", "--strategy", "cubic", "--semantics", "float32"], "sound for semantics real"),
+        (["zoo:max-of-4", "--strategy", "brute-force"], "sound for semantics float32"),
         (["zoo:max-of-4", "--budget", "many"], "no number of operations"),
         (["zoo:max-of-4", "--budget", "nan"], "no number of operations"),
         (["zoo:max-of-4", "--plot", "f.gif"], "expected .svg or .html"),
@@ -147,7 +154,9 @@ def test_bad_input_is_told(run, words, said):
 
 
 def test_a_strategy_without_certificates_is_told(run, model):
-    done = run("bound", model, "--strategy", "cubic", "--certificates", "kept")
+    done = run(
+        "bound", model, "--strategy", "brute-force", "--semantics", "float32", "--certificates", "kept"
+    )
     assert done.exit_code == 2
     assert "has a certificate" in done.stderr
 

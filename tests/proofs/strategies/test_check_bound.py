@@ -17,11 +17,16 @@ from safetensors.torch import load_file, save_file
 
 STRATEGIES = (
     "joint-apart-exact",
-    "joint-together-exact",
-    "split-apart-exact-5-bits",
-    "split-together-threshold",
-    "joint-apart-threshold",
+    "paired-together-exact-blocks-4-bits",
+    "paired-apart-exact-blocks-low-rank-QK",
+    "split-apart-exact-blocks-low-rank-EU-5-bits",
+    "split-together-threshold-blocks",
     "split-apart-exact-outputs",
+    "joint-apart-exact-blocks-outputs-28",
+    "sub-cubic",
+    "sub-cubic-low-rank-QK-low-rank-EU",
+    "by-paths",
+    "cubic",
 )
 
 
@@ -90,7 +95,7 @@ def test_the_checker_trusts_the_standard_library_and_integers_alone():
 
 
 CHANGES = [
-    ("format", "assay.bound/2"),
+    ("format", "assay.bound/1"),
     ("weights", "0" * 64),
     ("K", 2),
     ("K", 4),
@@ -110,8 +115,19 @@ CHANGES = [
     ("strategy", lambda s: {**s, "positions": None}),
     ("strategy", lambda s: {**s, "counting": "threshold"}),
     ("strategy", lambda s: {**s, "counting": "all"}),
+    ("strategy", lambda s: {**s, "bracket": "paired"}),
+    ("strategy", lambda s: {**s, "counting": "listed"}),
+    ("strategy", lambda s: {**s, "counting": "pure"}),
+    ("strategy", lambda s: {**s, "tokens": "prefixes"}),
+    ("strategy", lambda s: {**s, "tokens": "some"}),
+    ("strategy", lambda s: {**s, "QK": "low-rank"}),
+    ("strategy", lambda s: {**s, "QK": ["full"]}),
+    ("strategy", lambda s: {**s, "EU": "low-rank"}),
+    ("strategy", lambda s: {**s, "outputs": 40}),
     ("strategy", lambda s: {**s, "outputs": True}),
-    ("strategy", lambda s: {**s, "outputs": 0}),
+    ("strategy", lambda s: {**s, "outputs": -1}),
+    ("direction", [1] + [0] * 7),
+    ("direction", None),
     ("strategy", lambda s: {**s, "grid": 3}),
     ("strategy", lambda s: {**s, "grid": -1}),
     ("strategy", lambda s: {**s, "grid": 10**9}),
@@ -133,7 +149,7 @@ def test_every_change_of_a_field_is_rejected(made, tmp_path, field, change, seal
 
 
 @pytest.mark.parametrize(
-    "field", ["format", "weights", "K", "semantics", "strategy", "certified", "of", "seal"]
+    "field", ["format", "weights", "K", "semantics", "strategy", "direction", "certified", "of", "seal"]
 )
 def test_every_missing_field_is_rejected(made, field):
     content = json.loads(made.read_text())
@@ -185,9 +201,9 @@ def test_a_bound_that_the_checker_refuses_leaves_no_file(trained, tmp_path, monk
 
 
 def test_strategies_without_certificates_say_so(trained, tmp_path):
-    subject = trained(3, 9)
-    with pytest.raises(InputError, match="cubic: its proofs have no certificates"):
-        certify(apply(named("cubic"), subject), subject, tmp_path)
+    subject = Subject(trained(3, 9).network, "float32")
+    with pytest.raises(InputError, match="brute-force: its proofs have no certificates"):
+        certify(apply(named("brute-force"), subject), subject, tmp_path)
 
 
 def test_certificates_of_what_a_search_finds_are_accepted(trained, tmp_path):

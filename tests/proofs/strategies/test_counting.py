@@ -4,7 +4,6 @@ from itertools import product
 
 from assay.proofs.strategies import Meter
 from assay.proofs.strategies.counting import below, tables
-from assay.proofs.strategies.numerator_strategy import _chosen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,11 +20,3 @@ def test_counts_beyond_64_bits_are_exact():
     assert below(tables([[0, 1]] * 100), 1, Meter()) == 1
     assert below(tables([[0, 1]] * 100), 100, Meter()) == 2**100 - 1
     assert below(tables([[-3] * 64] * 20), 0, Meter()) == 64**20
-
-
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(0, 5))
-def test_products_of_chosen_sizes(sizes, k):
-    from itertools import combinations
-    from math import prod
-
-    assert _chosen(sizes, k) == sum(prod(c) for c in combinations(sizes, k))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal, getcontext
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -25,34 +26,70 @@ def times(a: list[list[Fraction]], b: list[list[Fraction]]) -> list[list[Fractio
     return [[sum((x * y for x, y in zip(row, c, strict=True)), Fraction(0)) for c in columns] for row in a]
 
 
-def test_path_logits_are_exact_products_rounded_down(trained):
-    subject = trained(3, 9)
+def multiplied(subject: Subject) -> tuple[list[list[list[Fraction]]], list[list[list[Fraction]]]]:
+    """EU, EV, PV as defined, not centred, and sqrt(e) times the scores of tokens, of positions, of the mean
+    token."""
     state = subject.network.module.state_dict()
     E, P, U = (whole(state[name]) for name in ("embed.W_E", "pos_embed.W_pos", "unembed.W_U"))
     Q, K, V, O = (whole(state[f"blocks.0.attn.W_{c}"][0]) for c in "QKVO")  # noqa: E741
     query = [[a + b for a, b in zip(row, P[-1], strict=True)] for row in E]
     VOU = times(times(V, O), U)
-    exact = {"EU": times(query, U), "EV": times(E, VOU), "PV": times(P, VOU)}
-    unit = Fraction(1, 1 << subject.paths.places)
-    for name, table in exact.items():
-        down = [[x // unit for x in row] for row in table]
-        assert getattr(subject.paths, name).tolist() == down
-    largest = max(abs(x) for table in exact.values() for row in table for x in row) / unit
-    assert 1 << LOGIT_BITS - 1 <= largest < 1 << LOGIT_BITS
-    scores = times(times(times(query, Q), turned(K)), turned(E))
-    places = Fraction(1, 1 << subject.paths.score_places)
-    assert subject.paths.A.tolist() == [[x / places for x in row] for row in scores]
+    Y = times(times(query, Q), turned(K))
+    unit = Fraction(1, 1 << subject.model.shift)
+    mean = [sum(column) / len(E) // unit * unit for column in turned(E)]
+    logits = [times(query, U), times(E, VOU), times(P, VOU)]
+    return logits, [times(Y, turned(E)), times(Y, turned(P)), times(Y, turned([mean]))]
 
 
-def test_exponentials_lie_between_their_mantissa_and_the_next(trained):
+def test_path_logits_add_up_to_exact_products(trained):
+    """What moves between tables stays in their sum; each is rounded down by less than a unit."""
+    subject = trained(3, 9)
+    (EU, EV, PV), _ = multiplied(subject)
+    paths, unit = subject.paths, Fraction(1, 1 << subject.paths.places)
+    for q, t, p, j in product(range(9), range(9), range(3), range(9)):
+        exact = (EU[q][j] + EV[t][j] + PV[p][j]) / unit
+        assert 0 <= exact - int(paths.EU[q, j] + paths.EV[t, j] + paths.PV[p, j]) < 3
+    largest = max(int(abs(table).max()) for table in (paths.EU, paths.EV, paths.PV))
+    assert largest + 1 >= 1 << LOGIT_BITS - 1
+    assert largest <= 1 << LOGIT_BITS
+    assert abs(paths.EU.sum(0)).max() <= 2 * 9 * 9  # centred
+    assert abs(paths.PV.sum(0)).max() <= 2 * 9
+
+
+@pytest.mark.parametrize("EU", ["full", "low-rank"])
+def test_direct_differences_are_bounded(trained, EU):
+    subject = trained(3, 9)
+    (exact, _, _), _ = multiplied(subject)
+    mean = [sum(column) / 9 for column in turned(exact)]
+    paths = subject.tables("full", EU)
+    unit = Fraction(1, 1 << paths.places)
+    for q, m, j in product(range(9), range(9), range(9)):
+        if j != m:
+            off = (exact[q][j] - mean[j]) - (exact[q][m] - mean[m])
+            assert off / unit <= int(paths.direct[q, m]) + 1
+
+
+@pytest.mark.parametrize("QK", ["full", "low-rank"])
+def test_exponentials_enclose_those_of_scores(trained, QK):
+    """A code x 2^28 + M says M 2^x, or up to (M + 1) 2^x; low rank is of scores less that of the mean
+    token."""
     subject = trained(4, 6)
+    paths, (_, (A, B, mean)) = subject.tables(QK, "full"), multiplied(subject)
     getcontext().prec = 60
-    for table, made in ((subject.paths.A, subject.paths.eA), (subject.paths.B, subject.paths.eB)):
-        for n, M, x in zip(table.ravel(), made.M.ravel(), made.x.ravel(), strict=True):
-            score = Decimal(int(n)) / (1 << subject.paths.score_places) / Decimal(subject.shape.e).sqrt()
-            scaled = score.exp() / Decimal(2) ** int(x)
-            assert int(M) <= scaled <= int(M) + 1
-            assert 1 << 27 <= int(M) < 1 << 28
+
+    def check(low, high, exact):
+        score = Decimal(exact.numerator) / exact.denominator / Decimal(subject.shape.e).sqrt()
+        for code, more, below in ((int(low), 0, True), (int(high), 1, False)):
+            M, x = code & ((1 << 28) - 1), code >> 28
+            assert 1 << 27 <= M < 1 << 28
+            assert (Decimal(M + more) * Decimal(2) ** x <= score.exp()) is below or score == 0
+
+    for q in range(6):
+        for t in range(6):
+            check(paths.least[q, t], paths.most[q, t], A[q][t] - (mean[q][0] if QK == "low-rank" else 0))
+        for p in range(4):
+            check(paths.places_at[q, p], paths.places_at[q, p], B[q][p])
+    assert (paths.least < paths.most).all() == (QK == "low-rank")
 
 
 def test_a_score_of_zero_is_exact():
@@ -63,8 +100,9 @@ def test_a_score_of_zero_is_exact():
     with torch.no_grad():
         module.unembed.W_U[0, 0] = 1.0
     subject = Subject(Network("zero", module, "categorical", "token", (3,), vocabulary=5))
-    assert (subject.paths.eA.M == 1 << 27).all()
-    assert (subject.paths.eA.x == -27).all()
+    one = (-27 << 28) + (1 << 27)
+    assert (subject.paths.least == one).all()
+    assert (subject.paths.most == one).all()
 
 
 def test_other_dtypes_are_read_exactly(trained):

@@ -10,7 +10,7 @@ import torch
 from assay.models import Network, Transformer
 from assay.proofs import InputError
 from assay.proofs.strategies import Subject, apply, named, strategies
-from assay.proofs.strategies.catalogue import combinations
+from assay.proofs.strategies.catalogue import combinations, with_outputs
 from assay.proofs.strategies.numerators import grid_of
 from assay.proofs.strategies.numerators import outputs_of as single_outputs
 
@@ -50,7 +50,11 @@ def test_no_strategy_claims_more_than_is_true(trained, k, v):
 def test_nor_of_models_that_were_never_trained(random_model, seed):
     subject = random_model(3, 6, seed, size=(0.3, 0.8, 2.0)[seed % 3])
     truth = right(subject)
-    for strategy in [*strategies().values(), named("split-together-exact-outputs-3-bits")]:
+    for strategy in [
+        *strategies().values(),
+        *combinations(),
+        *with_outputs(named("split-apart-exact-blocks-3-bits")),
+    ]:
         if "real" in strategy.semantics:
             assert apply(strategy, subject).certified <= truth, strategy.name
 
@@ -65,8 +69,9 @@ def test_what_is_counted_is_what_has_a_negative_sum(trained, k, v):
     others = values.copy()
     others[np.arange(len(tokens)), m] = -np.inf
     for strategy in (s for s in combinations() if s.counting == "exact" and s.grid in (4, 8)):
-        choice = strategy.bracket, strategy.positions, strategy.grid
-        grids = [grid_of(subject.paths, q, *choice) for q in range(v)]
+        paths = subject.tables(strategy.QK, strategy.EU)
+        choice = strategy.bracket, strategy.positions, strategy.tokens, strategy.grid
+        grids = [grid_of(paths, q, *choice) for q in range(v)]
         sums = np.empty(len(tokens), dtype=np.int64)
         for i, (x, largest) in enumerate(zip(tokens, m, strict=True)):
             grid = grids[x[-1]]
@@ -83,7 +88,7 @@ def test_single_outputs_are_bounded_from_above(trained):
     tokens, values = logits(subject)
     for x, row in zip(tokens, values, strict=True):
         m = x.max()
-        grid = single_outputs(subject.paths, int(x[-1]), int(m), 8)
+        grid = single_outputs(subject.paths, int(x[-1]), int(m), "apart", 8)
         sums = grid.free[:, [0, 1], x[:-1]].sum(1) + grid.last
         below = sums < 0
         below[m] = False
@@ -99,7 +104,13 @@ def test_scaling_the_unembedding_leaves_the_count_unchanged(trained, factor):
     module = module.double()
     module.load_state_dict({**state, "unembed.W_U": state["unembed.W_U"].double() * factor})
     scaled = Subject(Network("scaled", module, "categorical", "token", (4,), vocabulary=6))
-    for name in ("joint-apart-exact", "split-together-threshold", "joint-apart-exact-outputs", "cubic"):
+    for name in (
+        "joint-apart-exact",
+        "split-together-threshold-blocks",
+        "joint-apart-exact-outputs",
+        "cubic",
+        "by-paths",
+    ):
         assert apply(named(name), scaled).certified == apply(named(name), subject).certified
 
 
