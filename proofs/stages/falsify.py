@@ -12,6 +12,8 @@ from torch import Tensor
 NAME = "falsification"
 _STARTS = 256
 _STEPS = 40
+_FIRST, _SHRINK = 0.3, 1 / 600
+"""The first step of an ascent, as a share of the box, and what a last one would be of it."""
 
 
 def falsify(search: Search) -> Witness | None:
@@ -54,21 +56,27 @@ def samples(search: Search) -> Tensor:
 
 
 def climbed(search: Search, points: Tensor) -> Tensor:
-    """Points after projected gradient ascent of the score, with steps that shrink."""
-    width = search.hi - search.lo
-    best = points[search.score(points).argsort(descending=True)[:_STARTS]].clone()
-    for k in range(_STEPS):
+    """The best of the points, after gradient ascent in the whole box."""
+    best = points[search.score(points).argsort(descending=True)[:_STARTS]]
+    return _whole(search, ascended(search, best, search.lo, search.hi, _STEPS))
+
+
+def ascended(search: Search, points: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
+    """Points after projected gradient ascent of the score within boxes, with steps that shrink."""
+    best, value = points, search.score(points)
+    for k in range(steps):
         moving = best.clone().requires_grad_(True)
-        total = search.score(moving).sum()
+        with torch.enable_grad():
+            total = search.score(moving).sum()
         if not total.requires_grad:  # nothing that is claimed depends on the inputs
             break
-        total.backward()  # type: ignore[no-untyped-call]
-        gradient = torch.zeros_like(best) if moving.grad is None else moving.grad
-        step = 0.3 * 0.85**k * width * gradient.sign()
-        moved = torch.minimum(torch.maximum(best + step, search.lo), search.hi)
-        better = search.score(moved) > search.score(best)
-        best = torch.where(better[:, None], moved, best)
-    return _whole(search, best)
+        (gradient,) = torch.autograd.grad(total, moving, materialize_grads=True)
+        step = _FIRST * _SHRINK ** (k / steps) * (hi - lo) * gradient.sign()
+        moved = torch.minimum(torch.maximum(best + step, lo), hi)
+        new = search.score(moved)
+        best = torch.where((new > value)[:, None], moved, best)
+        value = torch.maximum(new, value)
+    return best
 
 
 def _whole(search: Search, points: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from assay.proofs.replay import exact_answers, torch_answers
 from assay.proofs.search import Deadline, Search
 from assay.proofs.stages import regions
 from assay.proofs.stages.branching import Aim, sensitivity, variables
+from assay.proofs.stages.falsify import ascended
 from torch import nn
 
 
@@ -175,3 +176,13 @@ def test_a_box_is_bounded_anew_once_and_its_halves_take_over_what_was_known(advi
 
 def test_boxes_take_over_intervals_as_in_the_checker():
     assert regions.EVERY == check.EVERY
+
+
+def test_points_climb_within_their_boxes(advisory):
+    search = search_of(advisory, f"{CALL}[2] < 9", BOX)
+    lo = search.lo + torch.rand(16, 5, dtype=torch.float64) * 0.1
+    points, hi = lo + 0.02, lo + 0.05
+    higher = ascended(search, points, lo, hi, 5)
+    assert bool(((lo <= higher) & (higher <= hi)).all())
+    assert bool((search.score(higher) >= search.score(points)).all())
+    assert bool((search.score(higher) > search.score(points)).any())
