@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from assay.models import Network, load, load_dataset
 from torch import Tensor
@@ -15,7 +16,8 @@ from .circuits import held
 from .claims import Circuit, Claim
 from .faults import Fault, InputError
 from .lowering import Graph, UnsupportedError, lower
-from .obligations import bind
+from .obligations import Obligation, bind
+from .program import Affine, Function
 from .stages import enumeration
 
 
@@ -41,8 +43,7 @@ class ClaimNetworks:
         try:
             graphs, _ = self.graphs(claim)
             if graphs is not None:
-                bind(claim, graphs)
-                faults += _vacuous(claim, graphs)
+                faults += _tokens(claim, bind(claim, graphs)) + _vacuous(claim, graphs)
                 lemmas.explained(claim, graphs)
         except InputError as error:
             faults += error.faults
@@ -130,6 +131,26 @@ def named_at(claim: Claim, name: str) -> tuple[str, ...]:
     if name == "circuit":
         return (claim.kind, "parts") if name in claim.circuits else (claim.kind,)
     return within.get(name, ("models", name)) if claim.kind != "show" else ("models", name)
+
+
+def _tokens(claim: Claim, obligation: Obligation) -> list[Fault]:
+    """Inputs that are looked up, but are no whole numbers, or have no place in the table."""
+    program, faults = obligation.program, list[str]()
+    ends = [np.array(side, dtype=np.float64) for side in (obligation.lo, obligation.hi)]
+    for step in program.steps:
+        source = program.steps[step.sources[0]] if isinstance(step, Function) else None
+        if not isinstance(step, Function) or step.table is None or not isinstance(source, Affine):
+            continue
+        matrix = sum((m for _, m in source.terms), start=np.zeros((source.size, len(obligation.free))))
+        up, down = matrix.astype(np.float64).clip(0), matrix.astype(np.float64).clip(None, 0)
+        const = source.const.astype(np.float64)
+        least, most = (const + up @ a + down @ b for a, b in (ends, ends[::-1]))
+        if matrix[:, ~np.array(obligation.whole, dtype=bool)].any():
+            faults.append("tokens that are no whole numbers: declare them as 'token LO..HI'")
+        elif least.min() < 0 or most.max() >= len(step.table):
+            told = f"{least.min():g}..{most.max():g}"
+            faults.append(f"tokens in {told} are looked up in a table of {len(step.table)} rows")
+    return [Fault(told, where=claim.name, key=("for",)) for told in dict.fromkeys(faults)]
 
 
 def _vacuous(claim: Claim, graphs: Mapping[str, Graph]) -> list[Fault]:

@@ -27,6 +27,8 @@ SWEEP = "exact sweep in torch"
 LISTING = "points"
 LEMMAS = "lemmas"
 SPLIT_SHARE = 0.7
+COUNTED_SHARE = 0.2
+"""Where every input can be run in torch afterwards."""
 _FALSIFY_SHARE = 0.2
 _RUNS = 256 * (2 + 3 * 40)
 _MANY = 60
@@ -111,12 +113,13 @@ def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
     steps += sorted(first, key=lambda step: step.cost or 0.0)
     boxes, free = 2.0 ** min(unstable, _MANY), len(obligation.free)
     told = f"{unstable} of its ReLUs are open over the scope of {free} free variables"
-    left = seconds * SPLIT_SHARE
+    functions, total = obligation.program.functions(), enumeration.size_of(claim)
+    counted = bool(functions) and total is not None and total <= ENUMERABLE
+    left = seconds * (COUNTED_SHARE if counted else SPLIT_SHARE)
     steps.append(Step(split.NAME, left, boxes * cost, f"{told}; gives certificates"))
-    functions = obligation.program.functions()
     if functions and points is not None and points <= LISTED:
         why = f"{points} inputs, at each of which the checker encloses {functions} values of functions"
-        steps.insert(len(steps) - 1, Step(LISTING, left, float(points * cost), why))
+        steps.insert(len(steps) - 1, Step(LISTING, seconds * SPLIT_SHARE, float(points * cost), why))
     if functions > smt.MAX_UNSTABLE:
         left_out.append((smt.NAME, f"{functions} values of functions, it is asked up to {smt.MAX_UNSTABLE}"))
     elif unstable <= smt.MAX_UNSTABLE:
@@ -124,8 +127,7 @@ def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
         steps.append(Step(smt.NAME, seconds - left, boxes * cost * 1e3, why))
     else:
         left_out.append((smt.NAME, f"{unstable} open ReLUs, it is asked up to {smt.MAX_UNSTABLE}"))
-    total = enumeration.size_of(claim)
-    if functions and total is not None and total <= ENUMERABLE:
+    if counted and total is not None:
         why = f"all of {total} inputs are run in torch, which gives no certificate"
         steps.append(Step(enumeration.NAME, seconds, float(total * cost), why))
     return Plan(claim.name, claim.text, tuple(steps), tuple(left_out))

@@ -24,6 +24,8 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 
 _CONTEXT = Context(prec=60)
 _BITS = 512
+UNDEFINED = Fraction(10**300)
+"""Stands for what is not defined, or too large: no checker accepts a witness that rests on it."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,13 @@ class Program:
 
 def _function(step: Function, read: list[Matrix]) -> Matrix:
     if step.table is not None:
-        rows = [step.table[int(v)] for v in read[0]]
+        last = len(step.table) - 1
+        rows = [step.table[min(max(int(v), 0), last)] for v in read[0]]
         return np.array([Fraction(float(v)) for row in rows for v in row], dtype=object)
     calls: dict[str, Callable[..., Fraction]] = {
-        "exp": lambda v: Fraction(_decimal(max(v, Fraction(-4096))).exp(_CONTEXT)),
-        "sqrt": lambda v: Fraction(_decimal(v).sqrt(_CONTEXT)),
-        "reciprocal": lambda v: 1 / v,
+        "exp": lambda v: Fraction(_decimal(max(v, Fraction(-4096))).exp(_CONTEXT)) if v < 690 else UNDEFINED,
+        "sqrt": lambda v: Fraction(_decimal(v).sqrt(_CONTEXT)) if v >= 0 else UNDEFINED,
+        "reciprocal": lambda v: 1 / v if v else UNDEFINED,
         "product": operator.mul,
     }
     made = [_short(calls[step.kind](*each)) for each in zip(*read, strict=True)]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .claims import Claim
 from .expressions import COMPARISONS, fold
 from .lowering import Graph
-from .program import Free, Program
+from .program import UNDEFINED, Free, Program
 from .translation import add_network
 
 Answer = Callable[[str, list[Fraction]], tuple[Fraction, ...]]
@@ -144,7 +144,7 @@ def torch_answers(
         batch = torch.tensor([[float(v) for v in inputs]], dtype=torch.float64).reshape(1, *shapes[name])
         with torch.no_grad():
             out = module(batch).double().flatten()
-        return tuple(Fraction(v) for v in np.asarray(out.cpu()).tolist())
+        return tuple(Fraction(v) if math.isfinite(v) else UNDEFINED for v in out.cpu().tolist())
 
     return answer
 

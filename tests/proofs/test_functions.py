@@ -6,7 +6,7 @@ import pytest
 import torch
 from assay.models import Network
 from assay.models.transformer import Transformer, TransformerConfig
-from assay.proofs import Proved, Refuted, Unknown, claim, verify
+from assay.proofs import InputError, Proved, Refuted, Unknown, claim, plan, verify
 from assay.proofs.bounds import BatchProgram, Bounds
 from assay.proofs.lowering import UnsupportedError, lower
 from assay.proofs.program import Free, Program
@@ -289,3 +289,28 @@ def test_a_product_of_two_inputs():
     assert apart.status == "refuted"
     (square,) = verify([claim("f(x)[0] >= 0", scope, given="x[0] == x[1]")], networks={"f": network})
     assert isinstance(square.verdict, Proved | Unknown)
+
+
+def test_tokens_without_a_row_are_told(largest_of_two):
+    for domain, told in (("token 0..4", "table of 4"), ("integer -1..3", "-1..3"), ("real 0..3", "no whole")):
+        with pytest.raises(InputError, match=told):
+            verify([claim("f(x)[0] <= 9", {"x[0..1]": domain})], networks={"f": largest_of_two})
+
+
+def test_what_is_not_defined_is_neither_proved_nor_a_crash():
+    network = Network("root", Made(lambda x, w, u: x.sqrt() + 1 / x, (1,)), "regression", "integer", (1,))
+    for show in ("f(x)[0] >= -1", "f(x)[0] <= -1"):
+        (outcome,) = verify([claim(show, {"x": "integer -2..2"})], networks={"f": network}, budget_s=5)
+        assert outcome.status != "proved" or outcome.verdict.trusted
+    (outcome,) = verify([claim("f(x)[0] >= 1", {"x": "integer 1..4"})], networks={"f": network}, budget_s=5)
+    assert outcome.status == "proved"
+    assert outcome.verdict.trusted == ()
+
+
+def test_scopes_too_large_for_points_are_run_in_torch(largest_of_two):
+    scope = {"x[0..1]": "token 0..3", "y": "integer 0..9999"}
+    asked = claim("argmax(f(x)) == max(x) or y < 0", scope)
+    (steps,) = [[step.stage for step in each.steps] for each in plan([asked], networks={"f": largest_of_two})]
+    assert steps[-1] == "enumeration"
+    (outcome,) = verify([asked], networks={"f": largest_of_two}, budget_s=10)
+    assert outcome.status == "proved"
