@@ -128,11 +128,13 @@ class Explained:
         return outlying(subject.network, self.told(subject), self.apart) if self.apart else ()
 
     def bits(self, subject: Subject) -> float:
-        """The length of what is told, in bits: the basis; or frequencies, and which symbols are apart."""
-        n, told = subject.shape.n, len(self.told(subject))
-        if self.form == "pairs":
-            return math.log2(math.comb(subject.shape.states + told, told))
-        return told * math.log2(n) + math.log2(n) + math.log2(math.comb(n, self.apart))
+        """The length of what is told, in bits: frequencies and which symbols are apart; or the basis."""
+        n, states, told = subject.shape.n, subject.shape.states, self.told(subject)
+        width = len(told)
+        if self.form == "fourier":
+            return (width + 1) * math.log2(n) + math.log2(math.comb(n, self.apart))
+        rank = sum(b < states for b in told)
+        return math.log2((width + 1) * math.comb(states, rank) * math.comb(width, rank))
 
     def certified(self, subject: Subject, meter: Meter) -> int:
         """How many of the n^K words are certified."""

@@ -286,3 +286,10 @@ def test_nothing_is_certified_of_a_network_that_was_not_trained():
     subject = Subject(network(initialised("Z7")))
     assert apply(Explained("fourier"), subject).certified <= right(subject)
     assert apply(Explained("fourier"), subject).accuracy < 0.5
+
+
+def test_what_is_told_is_priced(summing, permuting):
+    assert Explained("fourier").bits(summing(11, 4, FREQUENCIES, 0.0)) == pytest.approx(5 * np.log2(11))
+    apart = Explained("fourier", 2).bits(summing(11, 4, FREQUENCIES, 0.0))
+    assert apart == pytest.approx(5 * np.log2(11) + np.log2(55))
+    assert Explained("pairs").bits(permuting(3, 5, 0.0)) == pytest.approx(np.log2(7))
