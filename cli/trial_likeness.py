@@ -69,7 +69,8 @@ def likeness(model: str, explain: tuple[str, ...], **rest: Any) -> None:
     for number, one in enumerate(made, 1):
         router = getattr(getattr(one, "sae", None), "router", None)
         if router is not None:
-            expert = arange(one.sae.width) // (one.sae.width // router.experts)
+            features = len(one.sae.W_dec)
+            expert = arange(features) // (features // router.experts)
             geometry = trials.router_geometry(router.W.T, one.sae.W_dec, expert)
             figures |= {f"router_own_{number}": geometry.own, f"router_other_{number}": geometry.other}
     rows = tuple((name.replace("_", " "), f"{value:.4f}") for name, value in figures.items())

@@ -103,13 +103,15 @@ def activations(network: Network, data: Dataset, site: str) -> Tensor:
 
 
 def built(text: str, network: Network, data: Dataset, rest: Mapping[str, Any], setting: Any = "site") -> Any:
-    """The explanation that a user's text names."""
+    """The explanation that a user's text names; of one that can be told in several ways, the first."""
     from assay.explanations import build
+    from assay.explanations.alternatives import Alternatives
     from assay.explanations.subject import Subject
 
     x = activations(network, data, rest["site"]) if setting == "site" else None
     outputs = network(data.inputs.to(network.device)).detach() if setting == "mechanism" else None
-    return build(text, Subject(setting, network, data, rest.get("site"), x, outputs, rest["seed"]))
+    made = build(text, Subject(setting, network, data, rest.get("site"), x, outputs, rest["seed"]))
+    return made.ways[0] if isinstance(made, Alternatives) else made
 
 
 def finish(

@@ -11,7 +11,7 @@ from .classical import LocalOutliers, NegativeLoss, Quadratic, leverage, mahalan
 from .detection import Detection, Detector, Verdicts, anomaly_labels, complete_gate, judge, usual_detectors
 from .explained import explained
 from .growth import Grown, Growth, Limited, PartsGrowth
-from .measures import Detected, auroc, detected, mean_interval, p_values
+from .measures import Detected, auroc, detected, false_alarms, mean_interval, p_values
 from .observations import Observations, observe, observed
 from .output_bits import OutputBits, tolerated_delta, usual_output_delta
 from .repeated import Memorised, RepeatedData, train_repeated
@@ -44,6 +44,7 @@ __all__ = [
     "complete_gate",
     "detected",
     "explained",
+    "false_alarms",
     "judge",
     "leverage",
     "mahalanobis",

@@ -30,12 +30,10 @@ def same_edges(truth: Any, found: Any, scores: Tensor | None = None) -> EdgesFou
     Over the edges that exist: weights that are not zero, or the graph's. ``scores`` are in their shape.
     """
     if isinstance(truth, EdgeCircuit) and isinstance(found, EdgeCircuit):
-        own, names = truth.network.parameters(), sorted(truth.masks)
-        if names != sorted(found.masks):
-            raise ExplanationError("edges: the circuits are about different weights")
-        exist = torch.cat([own[n].flatten().cpu() != 0 for n in names])
-        told = [torch.cat([c.masks[n].flatten().cpu() for n in names])[exist] for c in (truth, found)]
-        return edges_found(told[0], told[1], scores)
+        if truth.network.digest != found.network.digest:
+            raise ExplanationError("edges: the circuits are of different networks")
+        kept = [_weights_kept(c, sorted({*truth.masks, *found.masks})) for c in (truth, found)]
+        return edges_found(kept[0], kept[1], scores)
     if isinstance(truth, GraphCircuit) and isinstance(found, GraphCircuit):
         positions = max(len(truth.edges), len(found.edges))
         exist = truth.graph.real[None].expand(positions, -1, -1)
@@ -44,6 +42,15 @@ def same_edges(truth: Any, found: Any, scores: Tensor | None = None) -> EdgesFou
         return edges_found(told[0], told[1], ranked)
     kinds = " and ".join(type(c).__name__ for c in (truth, found))
     raise ExplanationError(f"edges of {kinds}: expected two circuits of weights, or two of the graph")
+
+
+def _weights_kept(circuit: EdgeCircuit, names: Sequence[str]) -> Tensor:
+    """Which weights that are not zero a circuit keeps [weights]; what has no mask it keeps whole."""
+    own = circuit.network.parameters()
+    flat = [
+        (own[n].cpu() != 0, circuit.masks.get(n, torch.ones_like(own[n], dtype=torch.bool))) for n in names
+    ]
+    return torch.cat([mask.cpu()[exists] for exists, mask in flat])
 
 
 def faithfulness(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .divergence import FAITHFUL, divergences
 
-MOST_PAIRS = 2000
+MOST_PAIRS, MOST_BY_TOKEN = 2000, 100
 MOST_PARTS = 256
 """Parts whose removal is tried: of more, those that are active most often."""
 
@@ -76,7 +76,8 @@ def try_parts(components: Components, x: Tensor, draws: int = 8, seed: int = 0) 
         tried = used.argsort(descending=True, stable=True)[:MOST_PARTS].sort().values.tolist()
         lost = {c: _lost(components, x, active, kept, (c,)) for c in tried}
         witnessed = [c for c, each in lost.items() if bool((each > faithful).any())]
-        pairs = list(combinations(witnessed, 2))[-MOST_PAIRS:]
+        most = MOST_BY_TOKEN if network.input == "token" else MOST_PAIRS
+        pairs = list(combinations(witnessed, 2))[-most:]
         cancelling = sum(
             not bool((_lost(components, x, active, kept, pair) > faithful * 1e-3).any()) for pair in pairs
         )

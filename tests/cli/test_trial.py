@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from assay.mdl import load_report
 from assay.models import zoo
+from assay.proofs import check_capacity
 
 DIGITS = ["zoo:digits", "--site", "layers.1", "--limit", "200"]
 
@@ -66,6 +67,82 @@ def test_capacity_is_proved_and_recovery_read(run, tmp_path):
     np.save(tmp_path / "d.npy", zoo.load("tms-5-2").parameters()["W"].T.numpy())
     told = run("trial", "recovery", "zoo:tms-5-2", "--weight", "W", "--directions", "d.npy", "--json")
     assert json.loads(told.output)["figures"]["matched_cosine"] == pytest.approx(1.0, abs=1e-5)
+
+
+def told(done):
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)["figures"]
+
+
+def test_capacity_leaves_a_certificate(run, tmp_path):
+    run("trial", "capacity", "zoo:tms-5-2", "--weight", "W", "--certificate", "c.json")
+    total, rank = check_capacity.check(json.loads((tmp_path / "c.json").read_text()))
+    assert rank == 2
+    assert 1.99 < total <= 2
+
+
+def test_circuits_and_codes_are_compared(run, tmp_path):
+    words = ["trial", "edges", "program:sort", "--truth", "circuit,from=truth", "--limit", "8", "--json"]
+    same = told(run(*words, "--explain", "circuit,from=truth"))
+    assert (same["precision"], same["recall"]) == (1.0, 1.0)
+    less = told(run(*words, "--explain", "circuit,method=magnitude,keep=0.1"))
+    assert less["precision"] < 1
+    words = ["trial", "likeness", *DIGITS, "--json", "--explain", "neurons", "--explain"]
+    assert told(run(*words, "neurons"))["cka"] == pytest.approx(1.0)
+    assert told(run(*words, "pca,k=2"))["cka"] < 0.9
+
+
+def test_directions_are_projected_out_and_moved_along(run, tmp_path):
+    np.save(tmp_path / "d.npy", np.eye(32, dtype=np.float32))
+    done = told(run("trial", "project", *DIGITS, "--directions", "d.npy", "--json"))
+    assert done["divergence"] == pytest.approx(done["random"], rel=1e-3)
+    words = ["trial", "sensitivity", *DIGITS, "--explain", "pca,k=4", "--directions", "d.npy", "--json"]
+    real = told(run(*words))
+    assert {"along_PCA", "error_of_PCA", "along_directions"} <= real.keys()
+    drawn = told(run(*words, "--base", "covariance-random"))
+    assert drawn["isotropic"] > real["isotropic"]
+
+
+def test_a_rewrite_tries_the_rest(run):
+    same = told(run("trial", "rewrite", "zoo:digits", "--with", "zoo:digits", "--limit", "60", "--json"))
+    assert same["resample_divergence"] == same["zero_divergence"] == 0.0
+
+
+def test_parts_are_tried_with_positions_too(run):
+    flat = told(
+        run("trial", "parts", "zoo:tms-5-2", "--explain", "components,from=truth", "--limit", "40", "--json")
+    )
+    assert flat["divergence"] < 0.1
+    bad = run("trial", "parts", "zoo:digits", "--explain", "network", "--limit", "20")
+    assert bad.exit_code == 2
+    assert "expected components" in bad.output
+
+
+def test_all_trials_of_named_models_go_into_reports(run, tmp_path):
+    made = run(
+        "score",
+        "zoo:digits",
+        "--explain",
+        "network",
+        "--setting",
+        "mechanism",
+        "--part-bits",
+        "8",
+        "--limit",
+        "20",
+        "--out",
+        "r.json",
+    )
+    assert made.exit_code == 0, made.output
+    words = ["trial", "all", "zoo:digits", "zoo:tms-5-2", "--processes", "1", "--limit", "40", "--json"]
+    done = run(*words, "--report", "r.json")
+    models = json.loads(done.output[: done.output.rindex("}") + 1])["models"]
+    assert models.keys() == {"digits", "tms-5-2"}
+    assert all(m["control_everything"] == 0.0 for m in models.values())
+    assert load_report(tmp_path / "r.json").readings["trial_all_masks_adversary"] > 0
+    shown = run("compare", "r.json", "--html", "p.html")
+    assert "all masks adversary" in shown.output
+    assert "all masks adversary" in (tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

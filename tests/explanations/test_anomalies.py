@@ -18,6 +18,7 @@ from assay.explanations.anomalies import (
     auroc,
     complete_gate,
     explained,
+    false_alarms,
     judge,
     leverage,
     mahalanobis,
@@ -102,6 +103,18 @@ def test_p_values_keep_their_promise() -> None:
     assert float(torch.stack(rates).mean()) == pytest.approx(0.1, abs=0.01)
     tied = p_values(torch.ones(19), torch.ones(5))
     assert bool((tied == 1).all())
+
+
+def test_false_alarms_lie_where_chance_puts_them() -> None:
+    g = torch.Generator().manual_seed(5)
+    drawn = ((torch.randn(100, generator=g), torch.randn(150, generator=g)) for _ in range(2000))
+    rates = torch.tensor([float((p_values(*pair) <= 0.05).double().mean()) for pair in drawn])
+    low, high = false_alarms(100, 150, 0.05)
+    inside = ((rates >= low) & (rates <= high)).double().mean()
+    assert 0.93 < float(inside) <= 0.98
+    narrow = false_alarms(100, 150, 0.05, seeds=5)
+    assert low < narrow[0] < 0.05 < narrow[1] < high
+    assert false_alarms(10, 150, 0.05) == (0.0, 0.0)
 
 
 def test_the_memorised_datum_stands_out_of_unusual_combinations(

@@ -4,6 +4,8 @@ import pytest
 import torch
 from assay.explanations import Components, ExplanationError, WholeNetwork, planted_components
 from assay.explanations.anomalies import Observations, SiteBits, restricted
+from assay.explanations.circuits import CircuitFile, Graph, GraphCircuit
+from assay.explanations.components import svd_components
 from assay.explanations.matching import chance_mmcs
 from assay.explanations.pca import pca
 from assay.explanations.trials import (
@@ -15,6 +17,7 @@ from assay.explanations.trials import (
     capacities,
     cka,
     edges_found,
+    faithfulness,
     masks,
     necessity_in_bits,
     optimal_capacities,
@@ -24,6 +27,7 @@ from assay.explanations.trials import (
     rewrite,
     router_geometry,
     rsa,
+    same_edges,
     scores,
     scrub,
     shrunk,
@@ -33,6 +37,7 @@ from assay.explanations.trials import (
     untrained_twin,
     witnesses,
 )
+from assay.explanations.truth import true_circuit
 from assay.explanations.truth.traps import (
     SwappedAnswers,
     arbitrary_parts,
@@ -42,7 +47,7 @@ from assay.explanations.truth.traps import (
 )
 from assay.mdl import GridTarget, MechanismProblem
 from assay.mdl.compute import ComputeCurve
-from assay.models import Network, perceptron, zoo
+from assay.models import Network, perceptron, programs, zoo
 from torch import nn
 
 
@@ -321,3 +326,30 @@ def test_traps_of_parts_are_caught_and_the_truth_is_not():
     assert all(found[name].caught() for name in ("everything", "arbitrary", "pair", "merged"))
     assert found["pair"].cancelling == 1
     assert found["everything"].needless > 0.9 > found["honest"].needless
+
+
+def test_a_circuit_is_as_faithful_as_its_edges_are_many():
+    network = zoo.load("max-of-4")
+    graph, x = Graph.of(network), zoo.data("max-of-4", 40, 1).inputs
+    told = CircuitFile("scores", "-", graph, scores=torch.rand(1, *graph.real.shape).double())
+    curve = faithfulness(network, told, x, (0.001, 0.5, 1.0))
+    assert curve[0] == pytest.approx(0.0, abs=1e-6)
+    assert curve[2] == pytest.approx(1.0, abs=1e-4)
+    some = graph.real & (torch.rand(graph.real.shape, generator=torch.Generator().manual_seed(0)) < 0.8)
+    whole, part = (GraphCircuit(network, graph, e) for e in (graph.real, some))
+    found = same_edges(whole, part, graph.real.double())
+    assert found.precision == 1.0
+    assert found.recall == pytest.approx(int(part.edges.sum()) / int(whole.edges.sum()))
+    with pytest.raises(ExplanationError, match="two circuits"):
+        same_edges(whole, true_circuit(programs.load("sort")))
+
+
+def test_parts_of_a_language_model_are_tried_by_position():
+    network, x = zoo.load("byte-lm"), zoo.data("byte-lm", 2, 0).inputs
+    factors = svd_components(network, ("blocks.0.mlp.W_in", "blocks.0.mlp.W_out")).factors
+    owners = {name: torch.arange(len(L)) * 3 // len(L) for name, (L, _) in factors.items()}
+    whole = Components(network, factors, owners=owners)
+    assert whole.parts_count == 3
+    found = try_parts(whole, x, draws=1)
+    assert found.divergence == pytest.approx(0.0, abs=1e-3)
+    assert 0 <= found.needless < 1
