@@ -93,7 +93,7 @@ def compared(row: Row, seconds: float, wall: float) -> Row:
 
     found = {"name": row["key"]}
     ours = measured([sys.executable, __file__, "--ladder", str(wall)], json.dumps(row), wall + 60, None)
-    found |= {"ours": ours["status"] if ours["seconds"] <= seconds else "unknown", "our_s": ours["seconds"]}
+    found |= {"ours": ours["status"] if ours["seconds"] <= seconds else "unknown", "ours_s": ours["seconds"]}
     found["certified"] = ours["certified"]
     sought = search(*read(row))
     if "ASSAY_MARABOU_PYTHON" in os.environ:
@@ -355,7 +355,7 @@ def table(rows: list[Row], seconds: float) -> Iterator[str]:
     yield f"{seconds:.0f} CPU s each, semantics real"
     yield f"{'claim':18}{'ours':>20}{'Marabou':>20}"
     for row in rows:
-        cells = [f"{row['ours']} {row['our_s']:7.2f} s"]
+        cells = [f"{row['ours']} {row['ours_s']:7.2f} s"]
         cells += [f"{row['marabou']} {row['marabou_s']:7.2f} s"] if "marabou" in row else ["–"]
         yield f"{row['name']:18}" + "".join(f"{c:>20}" for c in cells) + f"  {row.get('notes', '')}".rstrip()
     asked = [row for row in rows if "marabou" in row]
@@ -364,8 +364,7 @@ def table(rows: list[Row], seconds: float) -> Iterator[str]:
     against = [r["name"] for r in both if r["ours"] != r["marabou"]]
     yield f"decided: {solved[0]} by us, {solved[1]} by Marabou, of {len(asked)}"
     for who in ("ours", "marabou"):
-        time_key = {"ours": "our_s", "marabou": "marabou_s"}[who]
-        yield f"CPU seconds on the {len(both)} that both decide, {who}: {sum(r[time_key] for r in both):.2f}"
+        yield f"CPU seconds on the {len(both)} that both decide, {who}: {sum(r[f'{who}_s'] for r in both):.2f}"
     yield f"ours with a certificate: {sum(row['certified'] for row in rows)}"
     yield f"verdicts that contradict each other: {', '.join(against) or 'none'}"
     yield f"points of Marabou that are no counterexamples: {sum(r['marabou'] == 'wrong' for r in asked)}"
