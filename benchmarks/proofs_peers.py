@@ -364,7 +364,7 @@ def table(rows: list[Row], seconds: float) -> Iterator[str]:
     against = [r["name"] for r in both if r["ours"] != r["marabou"]]
     yield f"decided: {solved[0]} by us, {solved[1]} by Marabou, of {len(asked)}"
     for who in ("ours", "marabou"):
-        yield f"CPU seconds on the {len(both)} that both decide, {who}: {sum(r[f'{who}_s'] for r in both):.2f}"
+        yield f"CPU seconds on {len(both)} that both decide, {who}: {sum(r[f'{who}_s'] for r in both):.2f}"
     yield f"ours with a certificate: {sum(row['certified'] for row in rows)}"
     yield f"verdicts that contradict each other: {', '.join(against) or 'none'}"
     yield f"points of Marabou that are no counterexamples: {sum(r['marabou'] == 'wrong' for r in asked)}"
