@@ -53,6 +53,8 @@ def basis(network: Network) -> tuple[int, ...]:
     states = _states(network)
     _, r, chosen = qr(states.T, mode="economic", pivoting=True)
     sizes = np.abs(np.diag(r))
+    if not sizes.max() > 0:
+        raise InputError("strategy pairs: the network's states are all zero")
     rank = int((sizes > SPANNED * sizes.max()).sum())
     kept = sorted(int(b) for b in chosen[:rank])
     spanned = qr(states[kept].T, mode="economic")[0]
@@ -70,8 +72,8 @@ class Pairs:
         self.M, self.U, self.start, self.shift = _weights(network)
         self.task = automaton(shape.automaton)
         self.C, self.C_shift = self._reached()
-        self.moved = [self.C @ m for m in self.M]
         self.atoms = self._with_coordinates(chosen)
+        self.moved = [self.atoms @ m for m in self.M]
         self.X = self._inverse(chosen)
         self.kappa = self._stretch()
         defects = [self._defects(x) for x in range(shape.n)]
@@ -118,8 +120,9 @@ class Pairs:
         from sympy.polys.matrices import DomainMatrix
 
         width = self.C.shape[1]
-        at = {b: i for i, b in enumerate([*range(self.shape.states), *self._coordinates(chosen)])}
-        rows = [[ZZ(int(e)) for e in self.atoms[at[b]]] for b in chosen]
+        rank = sum(b < self.shape.states for b in chosen)  # coordinates come last
+        basis = [*self.C[list(chosen[:rank])], *self.atoms[self.shape.states :]]
+        rows = [[ZZ(int(e)) for e in row] for row in basis]
         numerators, denominator = DomainMatrix(rows, (width, width), ZZ).inv_den()
         inverse = [
             [(int(e) << PLACES + self.C_shift) // int(denominator) for e in row]
@@ -132,7 +135,8 @@ class Pairs:
         kept, all_of_it = 0, 0
         for x, moved in enumerate(self.moved):
             wanted = self.C[self.task.table[:, x].numpy()]
-            kept, all_of_it = kept + int((moved * wanted).sum()), all_of_it + int((wanted * wanted).sum())
+            kept += int((moved[: len(wanted)] * wanted).sum())
+            all_of_it += int((wanted * wanted).sum())
         kappa = (kept << PLACES) // (all_of_it << self.shift)
         if kappa <= ONE >> 8:
             raise InputError("strategy pairs: factors all but erase states")
@@ -141,7 +145,7 @@ class Pairs:
     def _defects(self, x: int) -> tuple[int, int]:
         """ε of one symbol, and how large the coordinates become that it moves; rounded up."""
         states = self.shape.states
-        v = self.atoms @ self.M[x] << PLACES
+        v = self.moved[x] << PLACES
         v[:states] -= self.C[self.task.table[:, x].numpy()] * self.kappa << self.shift
         # The inverse is rounded down by less than a unit.
         norms = (np.abs(v @ self.X).sum(1) + v.shape[1] * np.abs(v).sum(1)).tolist()

@@ -209,6 +209,15 @@ def test_a_sweep_leaves_out_what_does_not_apply(summing):
     assert [b.strategy.name for b in sweep(far)] == ["brute-force"]
 
 
+def test_a_network_of_zeros_is_told():
+    module = MatrixProduct(ProductConfig("S3", 3, 6))
+    torch.nn.init.zeros_(module.M)
+    torch.nn.init.zeros_(module.U)
+    torch.nn.init.zeros_(module.start)
+    with pytest.raises(InputError, match="states are all zero"):
+        sweep(Subject(network(module)))
+
+
 def widened(subject: Subject, more: int, stray: float, seed: int = 0) -> Subject:
     """The same network with further dimensions that its states reach only by a little."""
     old, generator = subject.network.parameters(), torch.Generator().manual_seed(seed)
