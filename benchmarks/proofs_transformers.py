@@ -65,10 +65,14 @@ def transformer(n: int, v: int, classes: int, **settings: object) -> Transformer
     return module
 
 
+def tokens(n: int, v: int) -> dict[str, str]:
+    """The scope of n tokens below v."""
+    return {f"x[0..{n - 1}]": f"token 0..{v - 1}"}
+
+
 def everywhere(show: str, n: int, v: int) -> list[Claim]:
     """A statement about all sequences, in both arithmetics."""
-    scope = {f"x[0..{n - 1}]": f"token 0..{v - 1}"}
-    return [claim(show, scope, semantics=semantics) for semantics in ("real", "float32")]
+    return [claim(show, tokens(n, v), semantics=semantics) for semantics in ("real", "float32")]
 
 
 def largest(k: int, v: int) -> Case:
@@ -77,7 +81,7 @@ def largest(k: int, v: int) -> Case:
     module = transformer(k, v, v, normalization=None, attn_only=True, biases=False)
     trained(module, x, x.amax(1), 600)
     network = Network("largest", module, "categorical", "token", (k,), vocabulary=v)
-    wrong = claim("argmax(f(x)) == x[0]", {f"x[0..{k - 1}]": f"token 0..{v - 1}"})
+    wrong = claim("argmax(f(x)) == x[0]", tokens(k, v))
     return f"largest of {k} tokens below {v}", network, [*everywhere("argmax(f(x)) == max(x)", k, v), wrong]
 
 
@@ -94,16 +98,13 @@ def brackets(n: int) -> Case:
     x = sequences(2, n)
     depth = (1 - 2 * x).cumsum(1)
     balanced = ((depth >= 0).all(1) & (depth[:, -1] == 0)).long()
-    module = trained(transformer(n, 2, 2, n_layers=2, normalization="LN"), x, balanced, 1000)
+    module = trained(transformer(n, 2, 2, n_layers=2, normalization="LN"), x, balanced, 1500, 0.003)
     network = Network("brackets", module, "categorical", "token", (n,), vocabulary=2)
-    prefix = [f"sum(x) - {' - '.join(f'x[{i}]' for i in range(k, n))} <= {k // 2}" for k in range(1, n)]
-    told = " and ".join([*prefix, f"sum(x) == {n // 2}"])
-    shares = claim(
-        "argmax(f(x)) == 1", {f"x[0..{n - 1}]": "token 0..1"}, given=f"not ({told})", semantics="real"
-    )
-    return f"{n} brackets, 2 layers, LayerNorm", network, [
-        *everywhere(f"(argmax(f(x)) == 1) == ({told})", n, 2), shares
-    ]  # fmt: skip
+    prefixes = [f"{' + '.join(f'x[{i}]' for i in range(k))} <= {k // 2}" for k in range(1, n)]
+    told = " and ".join([*prefixes, f"sum(x) == {n // 2}"])
+    claims = everywhere(f"(argmax(f(x)) == 1) == ({told})", n, 2)
+    short = claim("argmax(f(x)) == 0 or sum(x) != 4", tokens(n, 2))
+    return f"{n} brackets, 2 layers, LayerNorm", network, [*claims, short]
 
 
 class Encoder(nn.Module):

@@ -33,6 +33,7 @@ from torch import nn
 from .arithmetic import ARITHMETIC, PLAIN
 from .faults import InputError, RefusalError
 from .functions import FUNCTIONS, WHOLES
+from .linear_maps import MAPS, WHOLE_MAPS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
@@ -40,8 +41,8 @@ from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
-_HANDLERS = {**MOVES, **ARITHMETIC, **FUNCTIONS, **SOFTMAX, **NORMS}
-_WHOLES = {**PLAIN, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
+_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **FUNCTIONS, **SOFTMAX, **NORMS}
+_WHOLES = {**PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
 
 
 class UnsupportedError(InputError):
