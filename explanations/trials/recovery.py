@@ -76,7 +76,7 @@ def router_geometry(rows: Tensor, decoder: Tensor, expert: Tensor) -> RouterGeom
 
 @dataclass(frozen=True)
 class EdgesFound:
-    """How a circuit's edges agree with the true ones; ``auroc`` where every edge has a score."""
+    """How a circuit's edges agree with the true ones; ``auroc`` where edges have scores, and some are false."""
 
     precision: float
     recall: float
@@ -93,7 +93,8 @@ def edges_found(truth: Tensor, found: Tensor, scores: Tensor | None = None) -> E
     both = int((truth & found).sum())
     precision = both / int(found.sum()) if found.any() else 1.0
     recall = both / int(truth.sum()) if truth.any() else 1.0
-    ranked = None if scores is None else auroc(scores[~truth], scores[truth])
+    both_kinds = bool(truth.any()) and not bool(truth.all())
+    ranked = auroc(scores[~truth], scores[truth]) if scores is not None and both_kinds else None
     return EdgesFound(precision, recall, ranked)
 
 
