@@ -48,7 +48,7 @@ from assay.proofs.strategies.paths import DIRECTION, Rank
 RESULTS = Path(__file__).parent / "results" / "compact_proofs.csv"
 SAMPLE = 1 << 18
 BUDGETS = {"search, 1e6": 1e6, "search, 2e6": 2e6, "search, 5e6": 5e6, "search, 1e7": 1e7, "search, 1e8": 1e8}
-SEARCHED = 12
+SEARCHED = 6
 """So many seeds are searched; the others see the strategies of the catalogue."""
 MOST_OUTPUTS, MOST_LISTED = 10, 4
 """Up to so many positions single outputs are looked at, and sequences one by one."""

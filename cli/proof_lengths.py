@@ -16,8 +16,8 @@ from .figures import power
 Point = tuple[float, float, str]
 """Operations, certified accuracy, and what to call it."""
 
-WIDTH, HEIGHT, NINES = 1000, 520, 4
-LEFT, RIGHT, TOP, BOTTOM = 72, 264, 46, 462
+WIDTH, HEIGHT, NINES = 1120, 520, 4
+LEFT, RIGHT, TOP, BOTTOM = 72, 384, 46, 462
 PUBLISHED: dict[tuple[int, int], tuple[Point, ...]] = {
     (4, 64): ((2.5e7, 0.954, "cubic, published"), (3.2e6, 0.82, "sub-cubic, published (unsound)")),
 }
