@@ -152,9 +152,9 @@ class Numerators:
         K, different = paths.shape.K, items(m, self.tokens)
         everything: int = (m + 1) ** (K - 1) - (m ** (K - 1) if q < m else 0)
         free, last = grid.free[m, :, : m + 1], int(grid.last[m])
-        if self.tokens != "prefixes":
+        if self.tokens != "prefixes":  # of which the last is the largest
             meter.reduce("largest sums", len(free), different)
-            meter.each("largest sums", K + 1)
+        meter.each("largest sums", K + 1)
         if _always(free, last, q < m, K):
             return everything
         if self.counting in ("listed", "pure"):
