@@ -76,7 +76,7 @@ def router_geometry(rows: Tensor, decoder: Tensor, expert: Tensor) -> RouterGeom
 
 @dataclass(frozen=True)
 class EdgesFound:
-    """How a circuit's edges agree with the true ones; ``auroc`` where edges have scores, and some are false."""
+    """How a circuit agrees with the true one; ``auroc`` where edges have scores and some are false."""
 
     precision: float
     recall: float
