@@ -13,11 +13,13 @@ from torch.nn import functional
 
 from .faults import RefusalError
 from .symbols import Handler, Symbol, Tracer
-from .tape import Ids
+from .tape import WEIGHTS, Ids
 
 aten = torch.ops.aten
 LARGEST = 1 << 22
 """Products that one operation may take."""
+WASTE, LEAST = 4, 1 << 12
+"""A tensor is laid over cells if it is no more than so many times larger than they are, or this small."""
 
 
 def broadcast(*arrays: Ids) -> list[Ids]:
@@ -101,7 +103,7 @@ def products(t: Tracer, a: Ids, b: Ids) -> Ids:
     if computed.any():
         pair = np.array([a[computed], b[computed]])
         order = np.argsort(t.tape.of(pair)[0], axis=0)  # the same for both data
-        found[computed] = t.tape.apply("product", *np.take_along_axis(pair, order, 0))
+        found[computed] = _computed(t, *np.take_along_axis(pair, order, 0))
     for each in np.unique(b[~computed]):
         here = b == each
         factor = t.tape.constants[-1 - int(each)]
@@ -109,6 +111,43 @@ def products(t: Tracer, a: Ids, b: Ids) -> Ids:
             raise RefusalError("numbers that are not finite")
         found[here] = scaled(t, a[here], Fraction(factor))
     return found
+
+
+def _computed(t: Tracer, a: Ids, b: Ids) -> Ids:
+    """Products of cells; by entries of the network's tensors, which come second, they are linear maps."""
+    found, linear = np.empty_like(a), (t.tape.of(a)[0] < WEIGHTS) & (b >= WEIGHTS)
+    if linear.any():
+        found[linear] = _diagonal(t, a[linear], b[linear])
+    if not linear.all():
+        found[~linear] = t.tape.apply("product", a[~linear], b[~linear])
+    return found
+
+
+def _diagonal(t: Tracer, a: Ids, b: Ids) -> Ids:
+    """Cells times entries of the network's tensors."""
+    first, datum = t.tape.of(a)
+    pairs, where = np.unique([first, b], axis=1, return_inverse=True)
+    found = np.empty_like(pairs[0])
+    for name, start in zip(t.tape.names, t.tape.starts, strict=True):
+        inside = (pairs[1] >= start) & (pairs[1] < start + t.tape.parameters[name].numel())
+        if inside.any():
+            found[inside] = _by_entries(t, name, start, *pairs[:, inside])
+    return t.tape.back(found[where.ravel()], datum)
+
+
+def _by_entries(t: Tracer, name: str, start: int, cells: Ids, ids: Ids) -> Ids:
+    """Cells times entries of a tensor whose ids begin at `start`; it is laid over them as often as needed."""
+    count, entries = t.tape.stored(name).size, ids - start
+    order = np.argsort(entries, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order)) - np.searchsorted(entries[order], entries[order])
+    copies = int(place.max()) + 1
+    if copies * count > max(WASTE * len(cells), LEAST):
+        return t.tape.apply("product", cells, ids)
+    read, fixed = np.full(copies * count, -1), np.ones(copies * count, dtype=bool)
+    place = place * count + entries
+    read[place], fixed[place] = cells, t.tape.of(cells)[1] == 0
+    return t.tape.add("scale", len(read), fixed, read, how=(name, copies))[place]
 
 
 def divide(t: Tracer, x: Any, y: Any, *, rounding_mode: str | None = None) -> Symbol:

@@ -15,6 +15,8 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
 where map… is one of
 
     "times", "1/2"                            every component by a number
+    "scale", tensor, copies, [place…]         the components at these places by a tensor's entries, in order
+                                              and so often
     "pick", [place…]                          the component at each place, 0 for -1
     "matrix", weight, transposed              W v, or Wᵀ v; of more than two axes the last one is W's columns
     "conv2d", weight, [c, h, w], [stride…], [padding…], [dilation…], groups

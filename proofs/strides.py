@@ -47,6 +47,9 @@ def _term(s: int, how: list[Any], size: int, shapes: Mapping[str, Shape]) -> lis
             return [s, None, factor, [[size, 1, 0, 1]]]
         case ["pick", places]:
             return [s, places, "1", [[len(places), 1, 0, 1]]]
+        case ["scale", name, copies, places]:
+            entries = prod(shapes[name])
+            return [s, places, f"@{name}", [[copies, entries, 0, entries], [entries, 1, 1, 1]]]
         case ["matrix", name, transposed]:
             columns = shapes[name][-1]
             rows = prod(shapes[name]) // columns

@@ -41,8 +41,8 @@ class Record:
     """What was computed: cells `first` and following.
 
     Attributes:
-        kind: "sum" (Σ factor · cells + const), "matrix", "conv2d", "weights" (a tensor's entries), "table",
-            or a function of one or two cells each.
+        kind: "sum" (Σ factor · cells + const), "matrix", "conv2d", "scale" (cells times a tensor's entries),
+            "weights" (a tensor's entries), "table", or a function of one or two cells each.
         sources: ids of the cells that are read, one array for each argument; in a sum -1 stands for nothing.
         factors: of a sum, as texts.
         how: name of the tensor, and what else the map needs.
@@ -260,6 +260,9 @@ class Writer:
             operation: Operation = ["affine", terms or [self.nothing(len(kept))], const]
         elif kind == "weights":
             operation = ["affine", [self.nothing(record.size)], f"@{record.how[0]}"]
+        elif kind == "scale":
+            terms = [[s, kind, *record.how, places] for s, _, places in self.picks(sources[0])]
+            operation = ["affine", terms, const]
         elif kind in ("matrix", "conv2d"):
             operation = ["affine", [[self.at(sources[0]), kind, *record.how]], const]
         else:

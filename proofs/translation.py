@@ -126,7 +126,7 @@ def roundings(matrices: list[Matrix], offset: Matrix) -> int:
 
 
 def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
-    """Matrix [out, in] of a "times", "pick", "matrix" or "conv2d" of `size` numbers."""
+    """Matrix [out, in] of a "times", "pick", "scale", "matrix" or "conv2d" of `size` numbers."""
     kind, *rest = how
     if kind == "pick":
         chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[rest[0]]
@@ -134,6 +134,10 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
     if kind == "times":
         scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
         return scaled
+    if kind == "scale":
+        name, copies, places = rest
+        diagonal: Matrix = np.tile(tensors[name].ravel(), copies)[:, None]
+        return diagonal * linear_map(["pick", places], tensors, size)
     if kind == "matrix":
         weights = tensors[rest[0]].reshape(-1, tensors[rest[0]].shape[-1])
         return weights.T if rest[1] else weights
