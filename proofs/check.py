@@ -13,7 +13,8 @@ forms e of units: the constant 1, inputs, affine forms, ReLUs, and other functio
 between their bounds. e is bounded on a box by substituting units backwards (Singh et al. 2019, Zhang et al.
 2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. An affine
 unit may in "float32" be off by g (|M||v| + |c|) + k 2^-126 with g = k u / (1 - k u), u = 2^-24 (Higham 2002,
-3.1); products, reciprocals and roots are rounded once, exp is within 2 units in the last place.
+3.1); products, reciprocals and roots are rounded once, exp and log are within 2 units in the last place, erf
+within 2^-20.
 
 Everything is a whole number; many forms are substituted at once, side by side in lanes of one long integer.
 Coefficients are rounded down to multiples of 2^-KEEP; what that may hide, |v| for each, is added to the
@@ -31,7 +32,7 @@ import struct
 import sys
 from collections import Counter, defaultdict
 from contextlib import suppress
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import reduce
 from itertools import compress, product
@@ -42,7 +43,9 @@ from types import SimpleNamespace
 from typing import Any
 
 SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coefficients, bounds, weights
+FLOAT = {"exp": 22, "log": 22}  # 2^-24 else: how far float32 is off, relatively
 EVERY = 3  # so seldom is a box bounded before it is cut
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
 Form = dict[int, Any]  # exact coefficients of units; unit 0 is the constant 1
@@ -101,11 +104,28 @@ def decided(formula: Formula, tops: Any) -> bool:
     return (any if formula[0] == "and" else all)([decided(part, tops) for part in formula[1]])
 
 
-def exponential(t: int, one: int, error: Fraction = Fraction(1, 10**50)) -> list[int]:
-    """Whole numbers around one · e^(t / one); decimal rounds correctly, to far less than `error`."""
-    need(t < one << 12, "exp of a large number")
-    near = Fraction(Context(60).divide(Decimal(max(t, -one << 12)), Decimal(one)).exp(Context(60))) * one
-    return [max(0, int(near * (1 - error)) - 1), int(near * (1 + error)) + 1]
+def enclosed(kind: str, t: int, one: int) -> list[int]:
+    """Whole numbers around one · f(t / one); decimal is right to far more than 50 digits. The series of erf
+    is 2 / sqrt(pi) e^(-x²) Σ 2^n x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 1964, 7.1.6)."""
+    with localcontext(Context(70)):
+        x = Decimal(t) / Decimal(one)
+        if kind == "exp":
+            need(x < 4096, "exp of a large number")
+            near = max(x, Decimal(-4096)).exp()
+        elif kind == "log":
+            need(x > 0, "the logarithm of what may be 0")
+            near = x.ln()
+        else:
+            near = term = x = min(max(x, Decimal(-12)), Decimal(12))
+            n = 0
+            while abs(term) > abs(near) / 10**60:
+                n += 1
+                term *= 2 * x * x / (2 * n + 1)
+                near += term
+            near *= 2 * (-x * x).exp() / PI.sqrt()
+    value = Fraction(near) * one
+    error = (abs(value) + one) / 10**50
+    return [int((value - error) // 1), -int(-(value + error) // 1)]
 
 
 class Problem:
@@ -230,7 +250,7 @@ class Problem:
     def operation(self, op: list[Any], values: list[Any], tensors: Any) -> range:
         """Append one operation of a network; `values` are the units of its earlier values."""
         match op:
-            case ["relu" | "exp" | "reciprocal" | "sqrt" | "product" as kind, *read]:
+            case ["relu" | "exp" | "log" | "erf" | "reciprocal" | "sqrt" | "product" as kind, *read]:
                 need(len(read) == 1 + (kind == "product"), f"{kind} of {len(read)} values")
                 return self.add([(kind, units) for units in zip(*(values[s] for s in read), strict=True)])
             case ["table", s, name]:  # the row of a matrix for each token
@@ -372,8 +392,9 @@ class Box:
                 ends = [v * w for v in (low, high) for w in (self.low[sources[1]], self.high[sources[1]])]
                 low = (max(min(ends), 0) if sources[0] == sources[1] else min(ends)) // one
                 high = -(-max(ends) // one)
-            case "exp":
-                low, high = exponential(low, one)[0], exponential(high, one)[1]
+            case "exp" | "log" | "erf":
+                low, high = enclosed(kind, low, one)[0], enclosed(kind, high, one)[1]
+                low = max(low, 0) if kind == "exp" else low
             case "reciprocal":
                 need(low > 0 or high < 0, "dividing by what may be 0")
                 low, high = one * one // high, -(-one * one // low)
@@ -382,8 +403,10 @@ class Box:
         if not self.problem.single:
             return low, high
         need(max(-low, high) < one << 127, "float32 may overflow")
-        below, above = ((abs(v) >> (22 if kind == "exp" else 24)) + (one >> 126) + 2 for v in (low, high))
-        return max(low - below, 0) if low >= 0 else low - below, high + above
+        below, above = ((abs(v) >> FLOAT.get(kind, 24)) + (one >> 126) + 2 for v in (low, high))
+        if kind == "erf":
+            below = above = one >> 20
+        return max(low - below, 0) if low >= 0 and kind != "erf" else low - below, high + above
 
     def twin(self, mine: int, u: int, scale: int) -> tuple[int, int, int, int, int]:
         """The lines of a ReLU along `scale` times ReLU u: what they read, `mine` and `other`, is compared

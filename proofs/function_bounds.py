@@ -19,8 +19,10 @@ _LARGEST = 700.0
 _HUGE = 1e100
 _SHARE = 1e-11
 """How far from 0 the checker, which rounds coefficients, can tell what is divided by from 0."""
-_ULPS = {"exp": 2.0**-22, "product": 2.0**-24, "reciprocal": 2.0**-24, "sqrt": 2.0**-24, "table": 0.0}
-"""Relative float32 roundings."""
+_ULPS = {"exp": 2.0**-22, "log": 2.0**-22, "erf": 0.0, "table": 0.0}
+"""Relative float32 roundings, where they are not 2⁻²⁴."""
+_OFF = {"erf": 2.0**-20}
+"""Absolute ones."""
 
 
 def value(function: Function, table: Tensor | None, read: list[Tensor]) -> Tensor:
@@ -31,6 +33,8 @@ def value(function: Function, table: Tensor | None, read: list[Tensor]) -> Tenso
     calls: dict[str, Callable[..., Tensor]] = {
         "product": torch.mul,
         "exp": lambda v: v.clamp(max=_LARGEST).exp(),
+        "log": lambda v: v.clamp(min=0).log(),
+        "erf": torch.erf,
         "reciprocal": torch.reciprocal,
         "sqrt": lambda v: v.clamp(min=0).sqrt(),
     }
@@ -46,6 +50,11 @@ def interval(function: Function, table: Tensor | None, read: list[Interval], rou
         low, high = _product(read, function.sources[0] == function.sources[1])
     elif function.kind == "exp":
         low, high = low.clamp(max=_LARGEST).exp(), torch.where(high > _LARGEST, torch.inf, high.exp())
+    elif function.kind == "log":
+        defined = low >= _SHARE * high.clamp(min=0)
+        low, high = torch.where(defined & (low > 0), low, 0.0).log(), high.clamp(min=0).log()
+    elif function.kind == "erf":
+        low, high = low.erf(), high.erf()
     elif function.kind == "reciprocal":
         defined = (low > _SHARE * high) | (high < _SHARE * low)
         low, high = (torch.where(defined, 1 / v, v.new_tensor(e)) for v, e in ((high, -_HUGE), (low, _HUGE)))
@@ -53,7 +62,9 @@ def interval(function: Function, table: Tensor | None, read: list[Interval], rou
         defined = low >= _SHARE * high
         low = low.clamp(min=0).sqrt()
         high = torch.where(defined, high.clamp(min=0).sqrt(), torch.full_like(high, _HUGE))
-    return _outward(low, high, _ULPS[function.kind] * rounding)
+    low, high = _outward(low, high, _ULPS.get(function.kind, 2.0**-24) * rounding)
+    off = _OFF.get(function.kind, 0.0) * rounding
+    return low - off, high + off
 
 
 def _product(read: list[Interval], square: bool) -> Interval:

@@ -50,13 +50,15 @@ def silu(t: Tracer, x: Any) -> Symbol:
 
 
 def gelu(t: Tracer, x: Any, *, approximate: str = "none") -> Symbol:
-    """v/2 (1 + tanh(sqrt(2/π) (v + .044715 v³)))."""
-    if approximate != "tanh":
-        raise RefusalError("the error function has no exact form here; approximate='tanh' has one")
+    """v/2 (1 + erf(v / sqrt(2))), or v/2 (1 + tanh(sqrt(2/π) (v + .044715 v³)))."""
     ids = t.ids(x)
-    cube = scaled(t, products(t, products(t, ids, ids), ids), t.scalar(0.044715), 4)
-    inner = scaled(t, more(t, ids, cube), t.scalar(sqrt(2 / pi)), 4)
-    gate = scaled(t, shifted(t, t.ids(tanh(t, t.symbol(inner))), 1.0), Fraction(1, 2))
+    if approximate == "tanh":
+        cube = scaled(t, products(t, products(t, ids, ids), ids), t.scalar(0.044715), 4)
+        inner = scaled(t, more(t, ids, cube), t.scalar(sqrt(2 / pi)), 4)
+        curve = t.ids(tanh(t, t.symbol(inner)))
+    else:
+        curve = t.tape.apply("erf", scaled(t, ids, t.scalar(sqrt(0.5)), 4))
+    gate = scaled(t, shifted(t, curve, 1.0), Fraction(1, 2))
     return t.symbol(products(t, ids, rounded(t, gate, 4)))
 
 
@@ -95,6 +97,30 @@ def elu(t: Tracer, x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: 
     down = scaled(t, below_zero(t, ids), Fraction(input_scale))
     curve = scaled(t, shifted(t, t.tape.apply("exp", down), -1.0), Fraction(alpha), 4)
     return t.symbol(scaled(t, more(t, positive(t, ids), curve), Fraction(scale), 2))
+
+
+def prelu(t: Tracer, x: Any, weight: Any) -> Symbol:
+    """relu(v) - w · relu(-v)."""
+    ids, slopes = broadcast(t.ids(x), t.ids(weight))
+    below = products(t, positive(t, scaled(t, ids, Fraction(-1))), slopes)
+    return t.symbol(less(t, positive(t, ids), below))
+
+
+def hard_sigmoid(t: Tracer, x: Any) -> Symbol:
+    """min(max(v + 3, 0), 6) / 6."""
+    ids = t.ids(clipped(t, t.symbol(shifted(t, t.ids(x), 3.0)), 0.0, 6.0))
+    return t.symbol(scaled(t, ids, Fraction(1, 6), 4))
+
+
+def hard_swish(t: Tracer, x: Any) -> Symbol:
+    """v min(max(v + 3, 0), 6) / 6."""
+    return t.symbol(rounded(t, t.ids(multiply(t, x, hard_sigmoid(t, x))), 4))
+
+
+def glu(t: Tracer, x: Symbol, dim: int = -1) -> Symbol:
+    """a sigmoid(b), of the halves of an axis."""
+    a, b = np.split(t.ids(x), 2, dim)
+    return t.symbol(products(t, a, t.ids(sigmoid(t, t.symbol(b)))))
 
 
 def clipped(t: Tracer, x: Any, low: Any = None, high: Any = None) -> Symbol:
@@ -186,6 +212,11 @@ FUNCTIONS: dict[Any, Handler] = {
     aten.leaky_relu: leaky,
     aten.abs: absolute,
     aten.elu: elu,
+    aten.celu: lambda t, x, alpha=1.0: elu(t, x, alpha, 1.0, 1 / alpha),
+    aten._prelu_kernel: prelu,
+    aten.hardsigmoid: hard_sigmoid,
+    aten.hardswish: hard_swish,
+    aten.glu: glu,
     aten.hardtanh: lambda t, x, low=-1.0, high=1.0: clipped(t, x, low, high),
     aten.clamp: clipped,
     aten.clamp_min: lambda t, x, low: clipped(t, x, low),

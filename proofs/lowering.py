@@ -9,7 +9,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
     ["affine", [[s, map…], [t, map…]…], const]  Σ map(v) + const; const: a number, or "@tensor" (per channel)
     ["relu", s]                               max(v, 0)
     ["product", s, t]                         component by component
-    ["exp", s], ["reciprocal", s], ["sqrt", s]  component by component
+    ["exp", s], and so "log", "erf", "reciprocal", "sqrt"  component by component
     ["table", s, tensor]                      a tensor at each component, which says where on its first axis
 
 where map… is one of
@@ -36,6 +36,7 @@ from .arithmetic import ARITHMETIC, PLAIN
 from .faults import InputError, RefusalError
 from .functions import FUNCTIONS, WHOLES
 from .linear_maps import MAPS, WHOLE_MAPS
+from .logarithms import LOGARITHMS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
@@ -43,7 +44,7 @@ from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
-_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **FUNCTIONS, **SOFTMAX, **NORMS}
+_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS}
 _WHOLES = {**PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
 
 

@@ -64,8 +64,8 @@ class Relu:
 
 @dataclass(frozen=True)
 class Function:
-    """A product of two steps, or `exp`, `reciprocal`, `sqrt` of one, component by component; or the rows of a
-    `table` [tokens, columns], one after the other, for the whole numbers of a step."""
+    """A product of two steps, or `exp`, `log`, `erf`, `reciprocal`, `sqrt` of one, component by component; or
+    the rows of a `table` [tokens, columns], one after the other, for the whole numbers of a step."""
 
     kind: str
     sources: tuple[int, ...]
@@ -133,12 +133,22 @@ def _function(step: Function, read: list[Matrix]) -> Matrix:
         return np.array([Fraction(float(v)) for row in rows for v in row], dtype=object)
     calls: dict[str, Callable[..., Fraction]] = {
         "exp": lambda v: Fraction(_decimal(max(v, Fraction(-4096))).exp(_CONTEXT)) if v < 690 else UNDEFINED,
+        "log": lambda v: Fraction(_decimal(v).ln(_CONTEXT)) if v > 0 else UNDEFINED,
+        "erf": _erf,
         "sqrt": lambda v: Fraction(_decimal(v).sqrt(_CONTEXT)) if v >= 0 else UNDEFINED,
         "reciprocal": lambda v: 1 / v if v else UNDEFINED,
         "product": operator.mul,
     }
     made = [_short(calls[step.kind](*each)) for each in zip(*read, strict=True)]
     return np.array(made, dtype=object)
+
+
+def _erf(value: Fraction) -> Fraction:
+    import mpmath
+
+    with mpmath.workdps(60):
+        near = mpmath.erf(mpmath.mpf(value.numerator) / value.denominator)
+        return Fraction(mpmath.nstr(near, 60))
 
 
 def _decimal(value: Fraction) -> Decimal:

@@ -6,6 +6,7 @@ import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 from assay.proofs import check
@@ -82,7 +83,7 @@ def test_a_point_is_enclosed_narrowly():
 @pytest.mark.parametrize("value", [0, 1, -1, 20, -20, Fraction(1, 3), Fraction(-88, 7), 3000, -3000, -5000])
 def test_exp_is_enclosed(value):
     one = 1 << 64
-    low, high = check.exponential(int(Fraction(value) * one // 1), one)
+    low, high = check.enclosed("exp", int(Fraction(value) * one // 1), one)
     with localcontext() as context:
         context.prec = 1400
         t = Decimal(int(Fraction(value) * one // 1)) / one
@@ -90,9 +91,29 @@ def test_exp_is_enclosed(value):
         assert high - low <= 4 + (high >> 150)
 
 
+@pytest.mark.parametrize("kind", ["log", "erf"])
+@pytest.mark.parametrize(
+    "value", [0, 1, "1/1000000007", "3/7", 2, "9/2", 11, 13, 3000, "1000000001/1000000000"]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_log_and_erf_are_enclosed(kind, value, sign):
+    """Against arithmetic of 80 digits from elsewhere, on a fine grid and on a coarse one."""
+    for one in (1 << 64, 10**30 << 64):
+        t = int(sign * Fraction(value) * one // 1)
+        if kind == "log" and t <= 0:
+            with pytest.raises(ValueError, match="logarithm"):
+                check.enclosed(kind, t, one)
+            continue
+        low, high = check.enclosed(kind, t, one)
+        with mpmath.workdps(80):
+            told = getattr(mpmath, kind)(mpmath.mpf(t) / one) * one
+            assert low <= told <= high
+        assert high - low <= 4 + one // 10**48
+
+
 def test_exp_of_much_is_refused():
     with pytest.raises(ValueError, match="large"):
-        check.exponential(5000 << 64, 1 << 64)
+        check.enclosed("exp", 5000 << 64, 1 << 64)
 
 
 @pytest.mark.parametrize(("name", "told"), [("reciprocal", "may be 0"), ("sqrt", "nonnegative")])
@@ -104,20 +125,21 @@ def test_what_is_not_defined_everywhere_is_refused(name, told):
 
 def test_float32_lies_in_the_bounds():
     """What torch computes, after every operation."""
-    operations = [["product", 0, 0], ["exp", 1], ["reciprocal", 2], ["sqrt", 3]]
+    operations = [["product", 0, 0], ["exp", 1], ["reciprocal", 2], ["sqrt", 3], ["log", 4], ["erf", 5]]
     problem = problem_of(operations, {}, [["x", "real", "-4", "4", 1]], semantics="float32")
-    outside = dict.fromkeys(("product", "exp", "reciprocal", "sqrt"), 0)
+    outside = dict.fromkeys(("product", "exp", "reciprocal", "sqrt", "log", "erf"), 0)
     for x in torch.rand(300, generator=torch.Generator().manual_seed(0)) * 8 - 4:
         box = placed(problem, [Fraction(x.item())], [Fraction(x.item())])
         box.settle()
-        squared = x * x
-        values = [squared, squared.exp(), squared.exp().reciprocal(), squared.exp().reciprocal().sqrt()]
+        values = [x * x]
+        for call in (torch.exp, torch.reciprocal, torch.sqrt, torch.log, torch.erf):
+            values.append(call(values[-1]))
         for layer, value in zip(problem.layers[2:], values, strict=True):
             (u,) = layer.units
             outside[kind(problem, layer)] += (
                 not box.low[u] <= Fraction(value.item()) * problem.one <= box.high[u]
             )
-            assert box.high[u] - box.low[u] <= problem.one * abs(value.item()) * 3e-5 + problem.one * 1e-15
+            assert box.high[u] - box.low[u] <= problem.one * abs(value.item()) * 3e-5 + problem.one * 4e-6
     assert set(outside.values()) == {0}
 
 

@@ -68,6 +68,36 @@ REAL = {
         ),
         (3,),
     ),
+    "bends": (
+        lambda: nn.Sequential(
+            nn.Linear(3, 4),
+            nn.GELU(),
+            nn.Linear(4, 3),
+            nn.Softplus(beta=2.0),
+            nn.PReLU(3),
+            nn.LogSigmoid(),
+            nn.Linear(3, 3),
+            nn.Mish(),
+            nn.CELU(0.7),
+        ),
+        (3,),
+    ),
+    "hard bends": (
+        lambda: nn.Sequential(
+            nn.Linear(3, 4), nn.Hardswish(), nn.Linear(4, 6), nn.GLU(), nn.Hardsigmoid(), nn.Linear(3, 2)
+        ),
+        (3,),
+    ),
+    "log softmax": (lambda: nn.Sequential(nn.Linear(3, 4), nn.LogSoftmax(-1)), (3,)),
+    "logarithms": (
+        lambda: Made(
+            lambda x, w, u: (
+                (x * x + 1).log() + (x * x).log1p() * w + x.expm1() + x.erf() + x.logsumexp(-1, keepdim=True)
+            ),
+            (3,),
+        ),
+        (3,),
+    ),
     "layer norm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)), (3,)),
     "rms norm": (lambda: nn.Sequential(nn.RMSNorm(4), nn.Linear(4, 2)), (4,)),
     "by hand": (
@@ -203,8 +233,8 @@ def test_every_point_of_a_box_lies_in_its_bounds(name, rounding):
 @pytest.mark.parametrize(
     ("module", "told"),
     [
-        (nn.Sequential(nn.Linear(2, 2), nn.GELU()), "error function"),
-        (nn.Sequential(nn.Linear(2, 2), nn.Softplus()), "softplus"),
+        (nn.Sequential(nn.Linear(2, 2), nn.RReLU()), "rrelu"),
+        (Made(lambda x, w, u: x.sin(), (2,)), "sin"),
         (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "statistics"),
         (Made(lambda x, w, u: x if (x > w).all() else -x, (2,)), "compared"),
         (Made(lambda x, w, u: x[:, x.argmax(1)], (2,)), "argmax"),
