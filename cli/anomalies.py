@@ -47,7 +47,13 @@ OPTIONS = (
     ),
     click.option("--budget", type=float, help="Bits that the parts of an explanation may take, at most."),
     click.option("--delta", type=float, help="Step of the grid; by default 1/16 of the spread."),
-    click.option("--tolerance", type=float, default=0.05, show_default=True, help="Of the worst case."),
+    click.option(
+        "--tolerance",
+        type=float,
+        default=0.001,
+        show_default=True,
+        help="By what share the message about trusted data may grow in the worst case.",
+    ),
     click.option("--alpha", type=float, default=0.05, show_default=True, help="Rate of false positives."),
     click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON here."),
 )

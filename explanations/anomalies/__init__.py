@@ -17,7 +17,8 @@ from .output_bits import OutputBits, tolerated_delta, usual_output_delta
 from .repeated import Memorised, RepeatedData, train_repeated
 from .restriction import restricted
 from .shortest import ShortestCode
-from .site_bits import SiteBits, WorstCase, usual_delta, within_budget
+from .site_bits import SiteBits, usual_delta, within_budget
+from .worst import WorstCase, WorstGaussian
 
 __all__ = [
     "Beam",
@@ -39,6 +40,7 @@ __all__ = [
     "SiteBits",
     "Verdicts",
     "WorstCase",
+    "WorstGaussian",
     "anomaly_labels",
     "auroc",
     "complete_gate",

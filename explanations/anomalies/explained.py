@@ -16,7 +16,8 @@ from .detection import Detector
 from .growth import Growth
 from .observations import Observations
 from .output_bits import OutputBits, tolerated_delta
-from .site_bits import SiteBits, WorstCase, usual_delta, within_budget
+from .site_bits import SiteBits, usual_delta, within_budget
+from .worst import WorstCase
 
 
 def explained(
@@ -28,12 +29,12 @@ def explained(
     site: str | None = None,
     delta: float | None = None,
     budget: float | None = None,
-    tolerance: float = 0.05,
+    tolerance: float = 0.001,
     seed: int = 0,
 ) -> list[Detector]:
     """Bits under each explanation (``KIND[:PATH][,key=value…]``) whose parts fit the ``budget`` in bits.
 
-    At a site the shortest of them is also fine-tuned for each input, and of several the worst case is taken.
+    At a site the shortest of them is also fine-tuned for each input, and the worst case over all is taken.
     Raises :class:`ExplanationError` where no explanation fits.
     """
     made = [build(spec, _subject(network, trusted, setting, site, delta, seed)) for spec in specs]
@@ -48,10 +49,7 @@ def explained(
     fitted = [SiteBits.fit(one, trusted, step) for one in made]
     best = within_budget(fitted, limit)
     affordable = _affordable(fitted, limit)
-    more: list[Detector] = [Growth(best)]
-    if len(affordable) > 1:
-        more.append(WorstCase(tuple(affordable), tolerance))
-    return [*affordable, *more]
+    return [*affordable, Growth(best), WorstCase(tuple(affordable), tolerance)]
 
 
 def _subject(

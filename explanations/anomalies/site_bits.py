@@ -54,7 +54,7 @@ class SiteBits:
             channel,
             SupportPrices.fit(counts, code.rows),
             KeyedPrices.fit(code.part, code.value, channel.parts),
-            KeyedPrices.fit(_coordinates(residual), residual, channel.width),
+            KeyedPrices.fit(coordinates(residual), residual, channel.width),
             channel.sent.total(counts.cpu().numpy()),
             0.0,
         )
@@ -67,17 +67,27 @@ class SiteBits:
 
     def rows(self, x: Tensor) -> Tensor:
         """Bits of every row of activations [rows, d]: active set, coefficients and residual."""
+        return self.told(x)[1]
+
+    @property
+    def prices(self) -> SiteBits:
+        """Itself: what a search for codes builds on has this name too."""
+        return self
+
+    def told(self, x: Tensor) -> tuple[Code, Tensor]:
+        """The integers of rows x [rows, d], and their bits [rows]."""
         code = self.channel.integers(x)
-        return self.bits(code, self.channel.residual(x, code))
+        return code, self.bits(code, self.channel.residual(x, code))
 
     def bits(self, code: Code, residual: Tensor) -> Tensor:
         """Bits of each row of a code [rows], with what it leaves on the grid [rows, d]."""
         bits = self.support.prices(code.row, code.part, code.rows)
         bits = bits.index_add(0, code.row.cpu(), self.values.prices(code.part, code.value))
-        return bits + self.residual.prices(_coordinates(residual), residual).sum(1)
+        return bits + self.residual.prices(coordinates(residual), residual).sum(1)
 
 
-def _coordinates(residual: Tensor) -> Tensor:
+def coordinates(residual: Tensor) -> Tensor:
+    """The coordinate of every integer of a residual [rows, d]."""
     return torch.arange(residual.shape[1]).expand(residual.shape).contiguous()
 
 
@@ -104,24 +114,3 @@ def within_budget(fitted: Sequence[SiteBits], budget: float) -> SiteBits:
             f"takes {least.parts_bits:.0f} bits"
         )
     return min(affordable, key=lambda one: (one.trusted_bits, one.name))
-
-
-@dataclass(frozen=True)
-class WorstCase:
-    """The explanation that tells the trusted data nearly as shortly as the best one, and x* worst.
-
-    ``tolerance`` is relative: messages up to (1 + tolerance) times the shortest one count.
-    """
-
-    explanations: tuple[SiteBits, ...]
-    tolerance: float = 0.05
-    name = "worst case over explanations"
-
-    def admitted(self) -> list[SiteBits]:
-        """Those within the tolerance."""
-        least = min(one.trusted_bits for one in self.explanations)
-        return [one for one in self.explanations if one.trusted_bits <= least * (1 + self.tolerance)]
-
-    def score(self, seen: Observations) -> Tensor:
-        """The largest bits of every datum [n] among the admitted."""
-        return torch.stack([one.score(seen) for one in self.admitted()]).amax(0)
