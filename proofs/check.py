@@ -105,9 +105,10 @@ def decided(formula: Formula, tops: Any) -> bool:
 
 
 def enclosed(kind: str, t: int, one: int) -> list[int]:
-    """Whole numbers around one · f(t / one); decimal is right to far more than 50 digits. The series of erf
-    is 2 / sqrt(pi) e^(-x²) Σ 2^n x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 1964, 7.1.6)."""
-    with localcontext(Context(70)):
+    """Whole numbers around one · f(t / one); ten of the digits are left for errors. The series of erf is
+    2 / sqrt(pi) e^(-x²) Σ 2^n x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 1964, 7.1.6)."""
+    digits = min(len(str(one)) + 20, 80)
+    with localcontext(Context(digits)):
         x = Decimal(t) / Decimal(one)
         if kind == "exp":
             need(x < 4096, "exp of a large number")
@@ -116,16 +117,15 @@ def enclosed(kind: str, t: int, one: int) -> list[int]:
             need(x > 0, "the logarithm of what may be 0")
             near = x.ln()
         else:
-            near = term = x = min(max(x, Decimal(-12)), Decimal(12))
+            near = term = x = min(max(x, Decimal(-13)), Decimal(13))
             n = 0
-            while abs(term) > abs(near) / 10**60:
+            while abs(term) > abs(near) / 10**digits:
                 n += 1
                 term *= 2 * x * x / (2 * n + 1)
                 near += term
             near *= 2 * (-x * x).exp() / PI.sqrt()
-    value = Fraction(near) * one
-    error = (abs(value) + one) / 10**50
-    return [int((value - error) // 1), -int(-(value + error) // 1)]
+        value, error = near * one, (abs(near) + 1) * one / 10 ** (digits - 10)
+        return [int(value - error) - 1, int(value + error) + 1]
 
 
 class Problem:
@@ -360,7 +360,9 @@ class Box:
             for u in layer.units if self.point else ():  # at a point, what is read says enough
                 row, off = problem.made[u], self.radii.get(u, 0)
                 self.set(u, (-self.top(row, -1) >> FINE) - off, off - (-self.top(row, 1) >> FINE))
-            doubtful = [u for u in layer.units if problem.readers[u] and not self.point]
+            if self.point:
+                continue
+            doubtful = [u for u in layer.units if problem.readers[u]]
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)

@@ -88,7 +88,7 @@ def test_exp_is_enclosed(value):
         context.prec = 1400
         t = Decimal(int(Fraction(value) * one // 1)) / one
         assert Decimal(low) <= t.exp() * one <= Decimal(high)
-        assert high - low <= 4 + (high >> 150)
+        assert high - low <= 4 + (high >> 90)
 
 
 @pytest.mark.parametrize("kind", ["log", "erf"])
@@ -97,18 +97,18 @@ def test_exp_is_enclosed(value):
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_log_and_erf_are_enclosed(kind, value, sign):
-    """Against arithmetic of 80 digits from elsewhere, on a fine grid and on a coarse one."""
-    for one in (1 << 64, 10**30 << 64):
+    """Against arithmetic of 160 digits from elsewhere, on finer and finer grids."""
+    for one in (1 << 64, 10**30 << 64, 10**90 << 64):
         t = int(sign * Fraction(value) * one // 1)
         if kind == "log" and t <= 0:
             with pytest.raises(ValueError, match="logarithm"):
                 check.enclosed(kind, t, one)
             continue
         low, high = check.enclosed(kind, t, one)
-        with mpmath.workdps(80):
+        with mpmath.workdps(160):
             told = getattr(mpmath, kind)(mpmath.mpf(t) / one) * one
             assert low <= told <= high
-        assert high - low <= 4 + one // 10**48
+        assert high - low <= 6 + one // 10**65
 
 
 def test_exp_of_much_is_refused():
