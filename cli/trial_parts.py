@@ -10,28 +10,53 @@ import click
 
 from .failures import Failure
 from .sheets import Sheet
-from .trying import DATA, MODEL, OUT, REPORT, built, command, finish, loaded, network_of
+from .trying import DATA, MODEL, OUT, REPORT, activations, built, command, finish, loaded, network_of
 
 if TYPE_CHECKING:
     from assay.explanations.trials.claims import Fill
 
 FILLS: tuple[Fill, ...] = ("resample", "mean", "zero")
+MOST_SHOWN = 48
 
 
 @command(
     "capacity",
     MODEL,
-    click.option("--weight", required=True, help="Embedding [d, n]."),
+    DATA,
+    click.option("--weight", help="Embedding [d, n]: the share of a dimension that each column has."),
+    click.option(
+        "--explain",
+        metavar="KIND[:PATH]…",
+        help="An explanation: the share of its message that each part has, for any architecture.",
+    ),
+    click.option("--site", help="Of --explain: it is one of activations here, not of the mechanism."),
+    click.option("--delta", type=float, help="Of --explain: the grid's step; by default 1/16 of the spread."),
     click.option(
         "--certificate",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Write what proofs/check_capacity.py accepts.",
+        help="Of --weight: write what proofs/check_capacity.py accepts.",
     ),
     OUT,
     REPORT,
 )
-def capacity(model: str, weight: str, certificate: Path | None, **rest: Any) -> None:
-    """The share of a dimension that each column of a weight has, with its bound proved exactly."""
+def capacity(model: str, weight: str | None, explain: str | None, **rest: Any) -> None:
+    """The share of a dimension that each column of a weight has, with its bound proved exactly.
+
+    Or, where no weight is an embedding, the share of an explanation's message that each part has.
+    """
+    if (weight is None) == (explain is None):
+        raise click.UsageError("expected --weight or --explain, and not both")
+    if weight is not None:
+        return of_weight(model, weight, **rest)
+    assert explain is not None
+    if rest["site"] is None:
+        of_mechanism(model, explain, **rest)
+    else:
+        of_site(model, explain, **rest)
+
+
+def of_weight(model: str, weight: str, certificate: Path | None, **rest: Any) -> None:
+    """C_i of the columns of a weight."""
     from assay.mdl.report import write_whole
     from assay.proofs.capacity import CapacityError, capacity_bound
     from assay.proofs.check_capacity import check
@@ -55,6 +80,60 @@ def capacity(model: str, weight: str, certificate: Path | None, **rest: Any) -> 
     about = {"capacities": [float(c) for c, _ in pairs], "proved": True}
     sheet = Sheet("", ("column", "C", "leverage"), rows, note=note)
     finish(rest, network, "capacity", figures, about, sheet)
+
+
+def of_mechanism(model: str, explain: str, **rest: Any) -> None:
+    """Shares of the message about outputs: of each part, and of each tensor where there is one part."""
+    from assay.explanations import Question, gather, trials
+    from assay.explanations.weighing import mechanism_problem
+    from assay.mdl import score_mechanism
+
+    network, data = loaded(model, rest)
+    made = built(explain, network, data, rest, "mechanism")
+    delta = rest["delta"]
+    if delta is None and network.output == "regression":
+        delta = float(network(data.inputs.to(network.device)).std()) / 16
+    problem = mechanism_problem(gather(Question("mechanism", "outputs", delta=delta), network, data))
+    score = score_mechanism(made, problem)
+    done = trials.message_shares(score, [t.name for t in made.parts().tensors])
+    shares, used = done.parts.tolist(), score.law.usage.tolist()
+    figures = {"parts": 1 - done.common, "common": done.common, "bits": score.ledger.total}
+    about = {"shares": shares, "tensors": done.tensors, "used": used}
+    if len(shares) > 1:
+        head, left, more = "part", done.common, ("data that use it",)
+        listed: list[Any] = [(str(c), share, str(used[c])) for c, share in enumerate(shares)]
+    else:
+        head, left, more = "tensor", 1 - sum(done.tensors.values()), ()
+        listed = list(done.tensors.items())
+    note = f"{made.name}: {score.ledger.total:,.0f} bits; {100 * left:.1f} % are no {head}'s (correction, …)"
+    sheet = _shares(head, more, listed, note)
+    finish(rest, network, "capacity", figures, about, sheet)
+
+
+def of_site(model: str, explain: str, **rest: Any) -> None:
+    """Shares of the code of activations at a site."""
+    from assay.explanations import trials
+    from assay.explanations.anomalies import Observations, SiteBits, usual_delta
+
+    network, data = loaded(model, rest)
+    made = built(explain, network, data, rest)
+    seen = Observations(activations(network, data, rest["site"]))
+    fitted = SiteBits.fit(made, seen, rest["delta"] or usual_delta(seen))
+    shares = trials.bit_shares(fitted, seen).tolist()
+    figures = {"bits": fitted.trusted_bits, "largest": max(shares)}
+    note = f"{made.name}: shares of what parts take of {fitted.trusted_bits:,.0f} bits"
+    if not any(shares):
+        note += f"; on {seen.size} rows no part is worth its bits: more data (--limit), or a finer --delta"
+    sheet = _shares("part", (), [(str(c), share) for c, share in enumerate(shares)], note)
+    finish(rest, network, "capacity", figures, {"shares": shares}, sheet)
+
+
+def _shares(head: str, more: tuple[str, ...], listed: list[tuple[Any, ...]], note: str) -> Sheet:
+    """The largest shares first; the rest is in the JSON."""
+    largest = sorted(listed, key=lambda row: -row[1])[:MOST_SHOWN]
+    rows = tuple((name, f"{100 * share:.2f} %", *others) for name, share, *others in largest)
+    hidden = len(listed) - len(largest)
+    return Sheet("", (head, "share of bits", *more), rows, note=note + (f"; {hidden} more" if hidden else ""))
 
 
 @command(

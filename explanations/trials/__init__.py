@@ -4,7 +4,15 @@ Interventions (:func:`scrub`, :func:`masks`, :func:`witnesses`), rewrites, sensi
 recovery of a known truth. Each has a control that must come out as stated; see docs/trials.md.
 """
 
-from .capacity import bit_shares, capacities, optimal_capacities, quadratic_loss, train_quadratic
+from .capacity import (
+    MessageShares,
+    bit_shares,
+    capacities,
+    message_shares,
+    optimal_capacities,
+    quadratic_loss,
+    train_quadratic,
+)
 from .claims import Claim, Subjects
 from .divergence import Sufficiency, divergences, sufficiency
 from .likeness import dense_code, faithfulness, same_edges
@@ -19,6 +27,7 @@ __all__ = [
     "Areas",
     "Claim",
     "EdgesFound",
+    "MessageShares",
     "PartTrial",
     "Projected",
     "Removal",
@@ -40,6 +49,7 @@ __all__ = [
     "error_of",
     "faithfulness",
     "masks",
+    "message_shares",
     "necessity_in_bits",
     "optimal_capacities",
     "project_out",

@@ -1,18 +1,23 @@
 """Capacity: what share of a dimension each feature has.
 
 C_i = (W_i·W_i)² / Σ_j (W_i·W_j)² of embeddings W_i, 0 <= C_i <= 1 (Scherlis et al. 2022, arXiv 2210.01892).
-That Σ C_i <= rank(W) is proved for a matrix by :mod:`assay.proofs.capacity`.
+That Σ C_i <= rank(W) is proved for a matrix by :mod:`assay.proofs.capacity`. Where there is no linear
+embedding, a part's share of the message takes its place: at a site (:func:`bit_shares`) and of mechanisms,
+circuits and components alike (:func:`message_shares`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from assay.explanations.anomalies.observations import Observations
 from assay.explanations.anomalies.site_bits import SiteBits
 from assay.explanations.errors import ExplanationError
+from assay.mdl import Score
 from torch import Tensor
 
 
@@ -102,3 +107,49 @@ def bit_shares(fitted: SiteBits, seen: Observations) -> Tensor:
     for way in channel.sent.chosen(counts):
         spent += torch.from_numpy(way.bits[:-1]) * (used > 0)
     return spent / spent.sum().clamp_min(1e-300)
+
+
+@dataclass(frozen=True, eq=False)
+class MessageShares:
+    """Shares of all bits of a message: of each part [parts], of each tensor, and what no part owns.
+
+    ``parts`` and ``common`` sum to 1. A part owns its slices if a datum uses it, and its active sets and
+    coefficients; ``common`` is the correction, and what is told once for all.
+    """
+
+    parts: Tensor
+    tensors: dict[str, float]
+    common: float
+
+
+def message_shares(score: Score, tensors: Sequence[str]) -> MessageShares:
+    """How the ledger of a mechanism falls on its parts; ``tensors`` names them in the order of sending.
+
+    Active sets fall on parts as a Bernoulli for each does (its silence is a part's as well), coefficients by
+    use, so that both sum to what the ledger says.
+    """
+    total, usage = score.ledger.total, score.law.usage
+    sent = np.append(usage > 0, True).astype(np.float64)
+    chosen = [min(ways, key=lambda way: way.total(sent)) for ways in score.law.parts]
+    if len(chosen) != len(tensors):
+        raise ExplanationError(f"{len(tensors)} names for {len(chosen)} tensors of a message")
+    bits = sum((way.bits[:-1] * sent[:-1] for way in chosen), np.zeros(len(usage)))
+    counts, rows = torch.from_numpy(score.usage.counts).double(), score.usage.n
+    bits += _fall(score.ledger.section("support"), _bernoulli(counts, rows))
+    bits += _fall(score.ledger.section("values"), counts)
+    by_tensor = {name: way.total(sent) / total for name, way in zip(tensors, chosen, strict=True)}
+    shares = torch.from_numpy(bits / total)
+    return MessageShares(shares, by_tensor, 1 - float(shares.sum()))
+
+
+def _bernoulli(counts: Tensor, rows: int) -> Tensor:
+    """Bits of telling each part's presence on all rows at its own frequency."""
+    p = counts / max(rows, 1)
+    nats: Tensor = torch.special.entr(p) + torch.special.entr(1 - p)
+    return nats * (rows / math.log(2))
+
+
+def _fall(bits: float, weights: Tensor) -> np.ndarray:
+    """A line of the ledger shared out by weights [parts]; nobody's where all are 0."""
+    whole = float(weights.sum())
+    return (bits * weights / whole if whole > 0 else torch.zeros_like(weights)).numpy()

@@ -81,6 +81,29 @@ def test_capacity_leaves_a_certificate(run, tmp_path):
     assert 1.99 < total <= 2
 
 
+def test_capacity_is_a_share_of_bits_where_no_weight_is_an_embedding(run):
+    words = [
+        "trial",
+        "capacity",
+        "zoo:tms-5-2",
+        "--limit",
+        "64",
+        "--json",
+        "--explain",
+        "components,from=truth",
+    ]
+    mechanism = json.loads(run(*words).output)
+    assert mechanism["figures"]["parts"] == pytest.approx(sum(mechanism["shares"]))
+    assert len(mechanism["shares"]) == 5
+    site = json.loads(run("trial", "capacity", *DIGITS, "--explain", "pca,k=4", "--json").output)
+    assert sum(site["shares"]) == pytest.approx(1.0)
+    shown = run("trial", "capacity", "program:sort", "--limit", "8", "--explain", "circuit,from=truth")
+    assert "blocks.0.attn.W_Q" in shown.output, shown.output
+    both = run("trial", "capacity", "zoo:tms-5-2", "--weight", "W", "--explain", "network")
+    assert both.exit_code == 2
+    assert "and not both" in both.output
+
+
 def test_circuits_and_codes_are_compared(run, tmp_path):
     words = ["trial", "edges", "program:sort", "--truth", "circuit,from=truth", "--limit", "8", "--json"]
     same = told(run(*words, "--explain", "circuit,from=truth"))

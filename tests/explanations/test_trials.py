@@ -19,6 +19,7 @@ from assay.explanations.trials import (
     edges_found,
     faithfulness,
     masks,
+    message_shares,
     necessity_in_bits,
     optimal_capacities,
     project_out,
@@ -45,7 +46,7 @@ from assay.explanations.truth.traps import (
     everything_relevant,
     merged_mechanisms,
 )
-from assay.mdl import GridTarget, MechanismProblem
+from assay.mdl import GridTarget, MechanismProblem, score_mechanism
 from assay.mdl.compute import ComputeCurve
 from assay.models import Network, perceptron, programs, zoo
 from torch import nn
@@ -272,6 +273,26 @@ def test_shares_of_the_code_sum_to_one():
     shares = bit_shares(SiteBits.fit(pca(x), seen, 0.1), seen)
     assert float(shares.sum()) == pytest.approx(1.0)
     assert shares[0] > shares[1] > shares[2:].max()
+
+
+def test_shares_of_a_message_are_the_ledger_over_again():
+    """Parts and what no part owns sum to the message; a part that no datum uses owns nothing."""
+    network = zoo.load("tms-5-2")
+    x = zoo.data("tms-5-2", 200, 1).inputs.clone()
+    x[:, 4] = 0
+    problem = MechanismProblem(x, network(x), GridTarget(0.05))
+    parts = planted_components(network)
+    score = score_mechanism(parts, problem, 8)
+    done = message_shares(score, [t.name for t in parts.parts().tensors])
+    assert float(done.parts.sum()) + done.common == pytest.approx(1.0)
+    assert float(done.parts[4]) == 0.0 < float(done.parts[:4].min())
+    lines = {line.name: line.bits for line in score.ledger.lines}
+    total = score.ledger.total
+    assert done.common * total >= lines["residual"] - 1e-6
+    assert sum(done.tensors.values()) * total == pytest.approx(lines["mechanism"] - score.law.preamble)
+    whole = score_mechanism(WholeNetwork(network), problem, 8)
+    with pytest.raises(ExplanationError, match="1 names for"):
+        message_shares(whole, ["W"])
 
 
 def test_recovery_readings():
