@@ -1,17 +1,17 @@
-"""Trials on shipped models: the traps in one table, sensitive directions with controls, compute recovered.
+"""Trials on shipped models: sensitive directions with controls, compute recovered, scrubbing, the whole zoo.
 
-Run: python benchmarks/trials.py [--traps-bits]
-``--traps-bits`` also computes the bits of every trap (minutes, see benchmarks/traps.py).
+Run: python benchmarks/trials.py
+Traps have a table of their own: benchmarks/traps.py.
 """
 
 from __future__ import annotations
 
-import argparse
+import resource
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
 
 import torch
-from assay.explanations import Components, planted_components
 from assay.explanations.trials import (
     Claim,
     masks,
@@ -19,19 +19,10 @@ from assay.explanations.trials import (
     respond,
     scores,
     scrub,
-    sufficiency,
     untrained_twin,
     witnesses,
 )
 from assay.explanations.trials.claims import units_of
-from assay.explanations.trials.parts import try_parts
-from assay.explanations.truth.traps import (
-    SwappedAnswers,
-    arbitrary_parts,
-    cancelling_pair,
-    everything_relevant,
-    merged_mechanisms,
-)
 from assay.mdl.compute import ComputeCurve
 from assay.models import zoo
 
@@ -46,55 +37,33 @@ NATS = 0.6931471805599453
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--traps-bits", action="store_true")
-    given = parser.parse_args()
     torch.set_num_threads(1)
-    start = time.perf_counter()
-    print("traps on tms-40-10: what trials say (the honest parts first)")
-    for name, parts in part_traps():
-        done = try_parts(parts, zoo.data("tms-40-10", 64, 1).inputs)
-        print(f"  {name:30} {'; '.join(done.caught()) or 'nothing against it'}", flush=True)
-    mean_loss()
-    if given.traps_bits:
-        bits()
     directions()
     compute()
     demo()
-    print(f"\nall trials: {time.perf_counter() - start:.0f} s")
-    print("capacities of κ = 4, v = 1 … .5, d = 3; stated 1, 1, .667, .333, 0, 0:")
+    print("\ncapacities of κ = 4, v = 1 … .5, d = 3; stated 1, 1, .667, .333, 0, 0:")
     print("  " + ", ".join(f"{c:.3f}" for c in optimal_capacities([1, 0.9, 0.8, 0.7, 0.6, 0.5], 4, 3)))
+    for models in (["zoo:digits"], []):
+        everything(models)
 
 
-def part_traps() -> Iterator[tuple[str, Components]]:
-    network = zoo.load("tms-40-10")
-    honest = planted_components(network)
-    yield "true parts", honest
-    yield "everything is relevant", everything_relevant(honest)
-    yield "arbitrary parts and the rest", arbitrary_parts(honest)
-    yield "a cancelling pair", cancelling_pair(honest)
-    yield "two mechanisms in one part", merged_mechanisms(network)
-
-
-def mean_loss() -> None:
-    network, data = zoo.load("digits"), zoo.data("digits", 360, 1)
-    assert data.labels is not None
-    trap = SwappedAnswers(network, data.inputs, data.labels)
-    told = trap.predict({n: p[None] for n, p in network.parameters().items()}, data.inputs, torch.ones(1))
-    outputs = network(data.inputs)
-    done = sufficiency(network, outputs, told, torch.zeros_like(outputs), data.labels)
-    print(
-        f"  {'perfect mean loss':30} loss recovered {100 * (done.loss_recovered or 0):.1f} %, "
-        f"KL {done.mean:.3f} bits a datum: caught {done.fools_the_loss} (stated: 100.0 %, .337 bits)"
-    )
-
-
-def bits() -> None:
-    from traps import cases, reason, rejected
-
-    print("\ntraps: where they are longer than the honest explanation, and what grew")
-    for trap, honest, score, rival in cases():
-        print(f"  {trap:30} {honest:26} {rejected(score, rival)}; {reason(score, rival)}", flush=True)
+def everything(models: list[str]) -> None:
+    """``assay trial all`` as a user runs it; seconds include loading torch in each process."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        "from assay.cli.main import main; main()",
+        "trial",
+        "all",
+    ]
+    done = subprocess.run([*command, *models], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"\nassay trial all {' '.join(models)}\n{done.stdout.rstrip()}")
+    print(f"from start to end: {time.perf_counter() - start:.0f} s, {cpu:.0f} s of the CPU")
 
 
 def directions() -> None:

@@ -68,7 +68,8 @@ def everything(
         write_whole(out, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     rows = [_row(name, figures) for name, figures in known.items()]
     heads = (name.replace("_", " ") for name in SHOWN)
-    note = f"{len(rows)} networks in {time.monotonic() - start:.0f} s; divergence in bits, or of variance"
+    many = "1 network" if len(rows) == 1 else f"{len(rows)} networks"
+    note = f"{many} in {time.monotonic() - start:.0f} s; divergence in bits, or of variance"
     screen.sheet(Sheet("", ("network", "site", *heads), tuple(rows), note=note, text=(0, 1)))
 
 

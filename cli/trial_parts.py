@@ -100,10 +100,10 @@ def of_mechanism(model: str, explain: str, **rest: Any) -> None:
     figures = {"parts": 1 - done.common, "common": done.common, "bits": score.ledger.total}
     about = {"shares": shares, "tensors": done.tensors, "used": used}
     if len(shares) > 1:
-        head, left, more = "part", done.common, ("data that use it",)
+        head, left, more = "part", done.common, ["data that use it"]
         listed: list[Any] = [(str(c), share, str(used[c])) for c, share in enumerate(shares)]
     else:
-        head, left, more = "tensor", 1 - sum(done.tensors.values()), ()
+        head, left, more = "tensor", 1 - sum(done.tensors.values()), []
         listed = list(done.tensors.items())
     note = f"{made.name}: {score.ledger.total:,.0f} bits; {100 * left:.1f} % are no {head}'s (correction, …)"
     sheet = _shares(head, more, listed, note)
@@ -124,11 +124,11 @@ def of_site(model: str, explain: str, **rest: Any) -> None:
     note = f"{made.name}: shares of what parts take of {fitted.trusted_bits:,.0f} bits"
     if not any(shares):
         note += f"; on {seen.size} rows no part is worth its bits: more data (--limit), or a finer --delta"
-    sheet = _shares("part", (), [(str(c), share) for c, share in enumerate(shares)], note)
+    sheet = _shares("part", [], [(str(c), share) for c, share in enumerate(shares)], note)
     finish(rest, network, "capacity", figures, {"shares": shares}, sheet)
 
 
-def _shares(head: str, more: tuple[str, ...], listed: list[tuple[Any, ...]], note: str) -> Sheet:
+def _shares(head: str, more: list[str], listed: list[tuple[Any, ...]], note: str) -> Sheet:
     """The largest shares first; the rest is in the JSON."""
     largest = sorted(listed, key=lambda row: -row[1])[:MOST_SHOWN]
     rows = tuple((name, f"{100 * share:.2f} %", *others) for name, share, *others in largest)

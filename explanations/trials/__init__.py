@@ -21,6 +21,7 @@ from .recovery import Areas, EdgesFound, RouterGeometry, areas, cka, edges_found
 from .rewrites import Projected, project_out, rewrite
 from .scrubbing import Removal, Supersets, Witness, masks, necessity_in_bits, scrub, witnesses
 from .sensitivity import BASELINES, Response, Sensitivity, along, error_of, respond, scores, untrained_twin
+from .usage import UsageTrial, WeightTrial, sets_of_code, sets_of_mechanism, try_usage, try_weights
 
 __all__ = [
     "BASELINES",
@@ -37,6 +38,8 @@ __all__ = [
     "Subjects",
     "Sufficiency",
     "Supersets",
+    "UsageTrial",
+    "WeightTrial",
     "Witness",
     "along",
     "areas",
@@ -61,10 +64,14 @@ __all__ = [
     "same_edges",
     "scores",
     "scrub",
+    "sets_of_code",
+    "sets_of_mechanism",
     "shrunk",
     "sufficiency",
     "train_quadratic",
     "try_parts",
+    "try_usage",
+    "try_weights",
     "untrained_twin",
     "witnesses",
 ]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from assay.explanations import Components, ExplanationError, WholeNetwork, planted_components
+from assay.explanations import Components, ExplanationError, Lookup, WholeNetwork, planted_components
 from assay.explanations.anomalies import Observations, SiteBits, restricted
 from assay.explanations.circuits import CircuitFile, Graph, GraphCircuit
 from assay.explanations.components import svd_components
@@ -31,10 +31,14 @@ from assay.explanations.trials import (
     same_edges,
     scores,
     scrub,
+    sets_of_code,
+    sets_of_mechanism,
     shrunk,
     sufficiency,
     train_quadratic,
     try_parts,
+    try_usage,
+    try_weights,
     untrained_twin,
     witnesses,
 )
@@ -46,7 +50,7 @@ from assay.explanations.truth.traps import (
     everything_relevant,
     merged_mechanisms,
 )
-from assay.mdl import GridTarget, MechanismProblem, score_mechanism
+from assay.mdl import Code, GridTarget, MechanismProblem, score_mechanism
 from assay.mdl.compute import ComputeCurve
 from assay.models import Network, perceptron, programs, zoo
 from torch import nn
@@ -351,6 +355,42 @@ def test_traps_of_parts_are_caught_and_the_truth_is_not():
     assert all(found[name].caught() for name in ("everything", "arbitrary", "pair", "merged"))
     assert found["pair"].cancelling == 1
     assert found["everything"].needless > 0.9 > found["honest"].needless
+
+
+def test_lists_copies_and_idle_weights_are_seen():
+    network, x = zoo.load("tms-5-2"), zoo.data("tms-5-2", 60, 1).inputs
+    honest = planted_components(network)
+    sets = {
+        "honest": sets_of_mechanism(honest, x),
+        "list": sets_of_mechanism(Lookup(network, x), x),
+        "everything": sets_of_mechanism(everything_relevant(honest), x),
+    }
+    found = {name: try_usage(active) for name, active in sets.items()}
+    assert found["honest"].caught() == []
+    assert (found["list"].unseen, found["list"].twins) == (1.0, 0.0)
+    assert (found["everything"].unseen, found["everything"].twins) == (0.0, 1.0)
+    assert all(found[name].caught() for name in ("list", "everything"))
+    code = Code(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 1, 1, 0]), torch.ones(4), 4, 3)
+    assert sets_of_code(code, 2).tolist() == [[True, True, False], [True, False, False]]
+    assert try_usage(sets_of_code(code, 1)).unseen == 0.0
+    with pytest.raises(ExplanationError, match="2 or more data"):
+        try_usage(torch.ones(1, 3))
+
+
+def test_a_weight_is_needed_where_its_removal_shows():
+    """y = 2 x0 + 0.001 x1 + 0 x2: of two weights that are not zero one does next to nothing."""
+    module = nn.Linear(3, 1, bias=False)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[2.0, 0.001, 0.0]]))
+    network = Network("line", module, "regression", "real", (3,))
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    done = try_weights(network, x)
+    assert (done.needless, done.weights) == (0.5, 2)
+    first = {"weight": torch.tensor([[True, False, False]])}
+    assert try_weights(network, x, first).needless == 0.0
+    assert module.weight.tolist() == [[2.0, pytest.approx(0.001), 0.0]]
+    with pytest.raises(ExplanationError, match="no weight that is not zero"):
+        try_weights(network, x, {"weight": torch.zeros(1, 3)})
 
 
 def test_a_circuit_is_as_faithful_as_its_edges_are_many():
