@@ -65,7 +65,9 @@ def likeness(model: str, explain: tuple[str, ...], **rest: Any) -> None:
     made = [built(text, network, data, rest) for text in explain]
     x = activations(network, data, rest["site"])[:MOST_ROWS]
     first, second = (trials.dense_code(one, x) for one in made)
-    figures = {"cka": trials.cka(first, second), "rsa": trials.rsa(first, second)}
+    figures = {"cka": trials.cka(first, second)}
+    if (rank := trials.rsa(first, second)) is not None:
+        figures["rsa"] = rank
     for number, one in enumerate(made, 1):
         router = getattr(getattr(one, "sae", None), "router", None)
         if router is not None:

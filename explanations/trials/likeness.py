@@ -60,6 +60,8 @@ def faithfulness(
 
     D is the mean divergence from the model (bits), so this is MIB's faithfulness with minus D as the metric.
     """
+    if told.scores is None:
+        raise ExplanationError(f"{told.path}: has no scores of edges, so there is no order to cut them in")
     inputs = inputs.to(network.device)
     with torch.no_grad():
         outputs = network(inputs)

@@ -35,14 +35,20 @@ def cka(a: Tensor, b: Tensor) -> float:
     return float(cross / own) if own > 0 else 0.0
 
 
-def rsa(a: Tensor, b: Tensor) -> float:
-    """Spearman's correlation of the pairwise distances of data under two codes (Kriegeskorte et al. 2008)."""
+def rsa(a: Tensor, b: Tensor) -> float | None:
+    """Spearman's correlation of the pairwise distances of data under two codes (Kriegeskorte et al. 2008).
+
+    None where all data are equally far from each other under one of them: there is no order to compare.
+    """
     from scipy.stats import spearmanr
 
     a, b = _centred(a, b)
     if len(a) < 3:
         raise ExplanationError(f"RSA needs three data or more, got {len(a)}")
-    return float(spearmanr(torch.pdist(a).numpy(), torch.pdist(b).numpy()).statistic)
+    distances = [torch.pdist(x).numpy() for x in (a, b)]
+    if any(d.min() == d.max() for d in distances):
+        return None
+    return float(spearmanr(*distances).statistic)
 
 
 def _centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from assay.explanations.circuits import Graph
 from assay.mdl import load_report
 from assay.models import zoo
 from assay.proofs import check_capacity
@@ -113,6 +114,34 @@ def test_circuits_and_codes_are_compared(run, tmp_path):
     words = ["trial", "likeness", *DIGITS, "--json", "--explain", "neurons", "--explain"]
     assert told(run(*words, "neurons"))["cka"] == pytest.approx(1.0)
     assert told(run(*words, "pca,k=2"))["cka"] < 0.9
+    assert "rsa" not in told(run(*words, "lookup"))  # a list has all data equally far
+
+
+def test_codes_of_a_switch_sae_and_areas_of_a_file_with_scores(run, tmp_path):
+    site = ["zoo:byte-lm", "--site", "blocks.1.hook_resid_post", "--limit", "2", "--json"]
+    words = [
+        "trial",
+        "likeness",
+        *site,
+        "--explain",
+        "sae:byte-lm-switch-768",
+        "--explain",
+        "sae:byte-lm-sae-256",
+    ]
+    found = told(run(*words))
+    assert found["router_own_1"] > found["router_other_1"]
+    assert 0 < found["cka"] < 1
+    network = zoo.load("max-of-4")
+    graph, config = Graph.of(network), network.module.config
+    edges = {name: {"score": float(i), "in_graph": True} for i, name in enumerate(graph.edges(graph.real))}
+    about = {"n_layers": config.n_layers, "n_heads": config.n_heads, "d_model": config.d_model}
+    nodes = {name: {"in_graph": True} for name in (*graph.sources, "logits")}
+    (tmp_path / "c.json").write_text(json.dumps({"cfg": about, "nodes": nodes, "edges": edges}))
+    words = ["trial", "areas", "zoo:max-of-4", "--circuit", "c.json", "--limit", "8", "--json"]
+    assert told(run(*words))["trivial"] == 0.25
+    bare = {name: {"in_graph": True} for name in edges}
+    (tmp_path / "c.json").write_text(json.dumps({"cfg": about, "nodes": nodes, "edges": bare}))
+    assert "has no scores of edges" in run(*words).output
 
 
 def test_directions_are_projected_out_and_moved_along(run, tmp_path):
