@@ -1,4 +1,4 @@
-"""ONNX files as networks: small MLPs and CNNs, chains or with branches.
+"""ONNX files as networks: small MLPs, CNNs and transformers, chains or with branches.
 
 The weights become parameters of plain torch modules, so that everything else treats the network as any other.
 Needs the extra ``onnx``.
@@ -20,23 +20,23 @@ from assay.models.state_dicts import SETTINGS_SUFFIXES, read_settings
 from assay.models.storage import UnreadableFile
 from torch import Tensor, nn
 
-from .onnx_layers import HANDLERS, Array, Node, Shift, linear
+from .onnx_attention import ATTENTION, PIECES, Table
+from .onnx_layers import HANDLERS, MOST_NUMBERS, Array, Node, Shift, linear
 from .onnx_shapes import SHAPES_ONLY
 
 __all__ = ["UnsupportedOperators", "read_onnx"]
 
 FOLDED = (
-    "Add", "Cast", "Concat", "Div", "Flatten", "Gather", "Identity", "Mul", "Neg", "Reshape", "Slice",
-    "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+    "Add", "And", "Cast", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Gather",
+    "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mul", "Neg", "Not", "Or",
+    "Pow", "Range", "Reciprocal", "ReduceProd", "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub",
+    "Transpose", "Trilu", "Unsqueeze", "Where",
 )  # fmt: skip
 """Operators that are computed once where all their inputs are constants."""
 
 
 REFUSALS = (ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 """What operators raise that are given what they cannot take."""
-
-MOST_NUMBERS = 1 << 24
-"""Numbers of one datum: many more than networks of this kind read, few enough to be tried."""
 
 
 class UnsupportedOperators(UnreadableFile):
@@ -107,6 +107,7 @@ class _Graph:
         self.in_shape = self._datum(inputs[0])
         self.uses = Counter(name for node in graph.node for name in node.input)
         self.values = {inputs[0].name: 0}
+        self.vocabulary: int | None = None  # rows of the shortest table that tokens are looked up in
         self.samples = [torch.zeros(2, *self.in_shape, dtype=self._dtype(inputs[0]))]
         self.modules: list[nn.Module] = []
         self.sources: list[tuple[int, ...]] = []
@@ -131,9 +132,17 @@ class _Graph:
             kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         except KeyError as error:
             raise UnreadableFile(self.path, f"input {value.name!r} holds numbers of no known type") from error
-        if kind not in (np.float32, np.float64):
-            raise UnreadableFile(self.path, f"input {value.name!r} holds {kind}, expected float32 or float64")
-        return torch.float64 if kind == np.float64 else torch.float32
+        kinds = {
+            np.float32: torch.float32,
+            np.float64: torch.float64,
+            np.int32: torch.int,
+            np.int64: torch.long,
+        }
+        found = next((dtype for known, dtype in kinds.items() if kind == known), None)
+        if found is None:
+            told = f"input {value.name!r} holds {kind}, expected float32, float64, or int64 tokens"
+            raise UnreadableFile(self.path, told)
+        return found
 
     def network(self, declared: dict[str, Any]) -> Network:
         """The network; `UnsupportedOperators` with every node that does not fit."""
@@ -148,11 +157,19 @@ class _Graph:
         name = self.model.graph.output[0].name
         if name not in self.values:
             raise UnreadableFile(self.path, f"its output {name!r} is not computed from its input")
-        about = {"output": "regression", "input": "real"} | declared
+        about = {"output": "regression", "input": "real"} | self._tokens() | declared
         try:
             return Network(self.path.stem, self._module(self.values[name]), in_shape=self.in_shape, **about)
         except InputError as error:
             raise UnreadableFile(self.path, str(error)) from error
+
+    def _tokens(self) -> dict[str, Any]:
+        """What a network of whole numbers reads."""
+        if self.samples[0].is_floating_point():
+            return {}
+        if self.vocabulary is None:
+            raise UnreadableFile(self.path, "its input are whole numbers that no table looks up")
+        return {"input": "token", "vocabulary": self.vocabulary}
 
     def _module(self, output: int) -> nn.Module:
         chain = self.sources == [(k,) for k in range(len(self.modules))] and output == len(self.modules)
@@ -166,7 +183,7 @@ class _Graph:
         if self._is_constant(node):
             return
         moving = [name for name in node.input if name and name not in self.constants]
-        if node.op_type not in {*HANDLERS, *SHAPES_ONLY, "Shape"}:
+        if node.op_type not in {*HANDLERS, *ATTENTION, *PIECES, *SHAPES_ONLY, "Shape"}:
             raise ValueError("is not supported")
         if self.lost.intersection(moving):
             self.lost.update(node.output)  # told already, at the node that lost it
@@ -207,6 +224,8 @@ class _Graph:
         from onnx.reference import ReferenceEvaluator
 
         given = {name: self.constants[name] for name in node.input if name}
+        if (size := _folded_size(node.op_type, list(given.values()))) > MOST_NUMBERS:
+            raise ValueError(f"makes {size} constants, at most {MOST_NUMBERS} are computed")
         infos = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in given.items()
@@ -225,9 +244,17 @@ class _Graph:
         self.values[node.output[0]] = source
 
     def _add(self, node: Any, moving: list[str]) -> None:
-        module = HANDLERS[node.op_type](self._described(node, moving))
-        sources = tuple(self.values[name] for name in moving)
-        if isinstance(module, Shift) and self._absorbed(module, moving[0]):
+        sources, described = tuple(self.values[name] for name in moving), self._described(node, moving)
+        if node.op_type in PIECES:
+            for name, piece in zip(
+                node.output, PIECES[node.op_type](described, len(node.output)), strict=True
+            ):
+                self.values[name] = self._append(piece, sources)
+            return
+        module = {**HANDLERS, **ATTENTION}[node.op_type](described)
+        if isinstance(module, Table) and not self.samples[sources[0]].is_floating_point():
+            self.vocabulary = min(len(module.table), self.vocabulary or len(module.table))
+        if type(module) is Shift and self._absorbed(module, moving[0]):
             self.values[node.output[0]] = sources[0]
             return
         self.values[node.output[0]] = self._append(module, sources)
@@ -254,6 +281,23 @@ class _Graph:
         self.sources.append(sources)
         self.samples.append(sample)
         return len(self.modules)
+
+
+def _folded_size(op: str, given: list[Array]) -> int:
+    """How many numbers a constant will have, where it may have many more than what it is made of."""
+    if op == "ConstantOfShape":
+        return math.prod(map(int, given[0].reshape(-1)))
+    if op == "Range":
+        start, limit, step = (float(array.reshape(())) for array in given)
+        return int(abs((limit - start) / step)) + 1
+    if op == "Gather":
+        return int(given[1].size * np.prod(given[0].shape[1:]))
+    if op == "Expand":
+        target: tuple[int, ...] = tuple(map(int, given[1].reshape(-1)))
+        return math.prod(np.broadcast_shapes(given[0].shape, target))
+    if op in ("Add", "And", "Div", "Equal", "Mul", "Or", "Pow", "Sub", "Where", "Max", "Min"):
+        return math.prod(np.broadcast_shapes(*(array.shape for array in given)))
+    return 0
 
 
 def _layouts(old: tuple[int, ...], new: tuple[int, ...]) -> list[nn.Module]:

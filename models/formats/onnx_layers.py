@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["HANDLERS", "Array", "Node", "Shift", "linear"]
+__all__ = ["HANDLERS", "MOST_NUMBERS", "Array", "Call", "Node", "Shift", "fitted", "linear"]
 
 Array = np.ndarray[Any, Any]
+
+MOST_NUMBERS = 1 << 24
+"""Numbers of one datum: many more than networks of this kind read, few enough to be tried."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,20 @@ class Shift(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add it to [b, …]."""
         return -x + self.constant if self.negative else x + self.constant
+
+
+class Hidden(nn.Module):
+    """x, and -inf at hidden places."""
+
+    hidden: Tensor
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("hidden", hidden, persistent=False)  # the file's digest covers it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Hide places of [b, …]."""
+        return x.masked_fill(self.hidden, -torch.inf)
 
 
 class Scale(nn.Module):
@@ -128,17 +145,7 @@ def _gemm(node: Node) -> nn.Module:
     return linear(scaled.astype(weight.dtype), None if bias is None else a.get("beta", 1.0) * bias)
 
 
-def _matmul(node: Node) -> nn.Module:
-    if all(constant is None for constant in node.inputs):
-        return Call(torch.matmul)
-    if node.inputs[1] is not None:
-        return linear(node.inputs[1].T, None)
-    if len(node.shapes[0]) != 1:
-        raise ValueError("multiplies activations of more than one axis from the left")
-    return linear(node.needed(0), None)
-
-
-def _fitted(node: Node, constant: Array) -> Tensor:
+def fitted(node: Node, constant: Array) -> Tensor:
     """A constant that is added to or multiplied with each datum, without the axis of the batch."""
     (shape,) = node.shapes
     if constant.ndim > len(shape) and constant.shape[: constant.ndim - len(shape)].count(1) == (
@@ -157,8 +164,11 @@ def _sum(sign: int) -> Callable[[Node], nn.Module]:
         if all(constant is None for constant in node.inputs):
             return Call(torch.add if sign > 0 else torch.sub)
         first = node.inputs[0] is not None
-        constant = _fitted(node, node.needed(0 if first else 1))
+        constant = fitted(node, node.needed(0 if first else 1))
         constant = constant.expand(node.shapes[0]).contiguous()
+        if (hidden := constant == -torch.inf).any() and sign > 0:
+            shift = constant.masked_fill(hidden, 0)
+            return nn.Sequential(Shift(shift), Hidden(hidden)) if shift.any() else Hidden(hidden)
         if first and sign < 0:
             return Shift(constant, negative=True)
         return Shift(constant if sign > 0 else -constant)
@@ -169,7 +179,7 @@ def _sum(sign: int) -> Callable[[Node], nn.Module]:
 def _product(node: Node) -> nn.Module:
     if all(constant is None for constant in node.inputs):
         return Call(torch.mul)
-    factor = _fitted(node, node.needed(0 if node.inputs[0] is not None else 1))
+    factor = fitted(node, node.needed(0 if node.inputs[0] is not None else 1))
     return Times(float(factor)) if factor.numel() == 1 else Scale(factor, divides=False)
 
 
@@ -178,7 +188,11 @@ def _quotient(node: Node) -> nn.Module:
         raise ValueError("divides by activations")
     if node.inputs[1] is None:
         return Call(torch.div)
-    return Scale(_fitted(node, node.inputs[1]), divides=True)
+    divisor = fitted(node, node.inputs[1])
+    if divisor.numel() == 1:
+        number = float(divisor)
+        return Call(lambda x: x / number)
+    return Scale(divisor, divides=True)
 
 
 def _spatial(node: Node, kernel: Sequence[int]) -> dict[str, Any]:
@@ -301,13 +315,6 @@ def _transpose(node: Node) -> nn.Module:
     return Call(lambda x: x.permute(order))
 
 
-def _concat(node: Node) -> nn.Module:
-    if any(constant is not None for constant in node.inputs):
-        raise ValueError("joins activations with a constant")
-    axis = node.axis(node.attributes["axis"])
-    return Call(lambda *xs: torch.cat(xs, axis))
-
-
 def _plain(module: Callable[[], nn.Module]) -> Callable[[Node], nn.Module]:
     return lambda node: module()
 
@@ -318,7 +325,6 @@ def _call(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
 
 HANDLERS: dict[str, Callable[[Node], nn.Module]] = {
     "Gemm": _gemm,
-    "MatMul": _matmul,
     "Add": _sum(1),
     "Sub": _sum(-1),
     "Mul": _product,
@@ -347,5 +353,4 @@ HANDLERS: dict[str, Callable[[Node], nn.Module]] = {
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
     "Transpose": _transpose,
-    "Concat": _concat,
 }

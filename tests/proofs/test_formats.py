@@ -1,6 +1,7 @@
 """ONNX and VNN-LIB: read exactly, refused clearly."""
 
 import contextlib
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,7 @@ from assay.proofs.vnnlib import parse_property
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
 PROPERTY = """
 ; unsafe if Y_0 is the largest
@@ -77,6 +79,43 @@ def test_a_property_of_an_onnx_network_is_decided(tmp_path):
         (outcome,) = verify([asked], networks={"f": network})
         assert outcome.status == status
         assert outcome.verdict.certificate is not None
+
+
+class Attending(nn.Module):
+    """One head over three tokens, with a layer norm before it and GELU after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(3, 4), nn.Parameter(torch.randn(3, 4))
+        self.norm, self.qkv, self.out = nn.LayerNorm(4), nn.Linear(4, 12), nn.Linear(4, 2)
+
+    def forward(self, x):
+        h = self.tokens(x) + self.places
+        q, k, v = self.qkv(self.norm(h)).chunk(3, -1)
+        z = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(functional.gelu(h + z)[:, -1])
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+def test_a_transformer_that_torch_exported_is_proved_and_refuted(tmp_path, semantics):
+    pytest.importorskip("onnx")
+    from assay.proofs.onnx_files import read_onnx
+
+    torch.manual_seed(0)
+    module = Attending().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example = torch.zeros(1, 3, dtype=torch.long)
+        torch.onnx.export(module, example, tmp_path / "t.onnx", dynamo=False, opset_version=17)
+    network = read_onnx(tmp_path / "t.onnx")
+    with torch.no_grad():
+        top = float(module(torch.cartesian_prod(*[torch.arange(3)] * 3))[:, 0].max())
+    for bound, status in ((top + 0.05, "proved"), (top - 0.05, "refuted")):
+        asked = claim(f"f(x)[0] <= {bound:.6f}", {"x[0..2]": "token 0..2"}, semantics=semantics)
+        (outcome,) = verify([asked], networks={"f": network})
+        assert outcome.status == status
+        assert outcome.verdict.certificate is not None
+        assert outcome.verdict.trusted == ()
 
 
 def test_networks_of_equal_weights_are_not_taken_for_one_another():
