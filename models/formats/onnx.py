@@ -157,7 +157,8 @@ class _Graph:
         name = self.model.graph.output[0].name
         if name not in self.values:
             raise UnreadableFile(self.path, f"its output {name!r} is not computed from its input")
-        about = {"output": "regression", "input": "real"} | self._tokens() | declared
+        read = {} if "input" in declared else self._tokens()
+        about = {"output": "regression", "input": "real"} | read | declared
         try:
             return Network(self.path.stem, self._module(self.values[name]), in_shape=self.in_shape, **about)
         except InputError as error:
