@@ -153,10 +153,13 @@ def parts(model: str, explain: str, **rest: Any) -> None:
     if not isinstance(made, Components):
         raise Failure(f"--explain {explain}: expected components, got {made.kind}")
     done = trials.try_parts(made, data.inputs, seed=rest["seed"])
+    used = trials.try_usage(trials.sets_of_mechanism(made, data.inputs.to(network.device)))
     figures = {name: float(value) for name, value in vars(done).items() if name != "tolerance"}
+    figures |= vars(used)
+    caught = [*done.caught(), *used.caught()]
     rows = tuple((name, f"{value:.5g}") for name, value in figures.items())
-    note = f"tolerance {done.tolerance:g} a datum; {'; '.join(done.caught()) or 'nothing against it'}"
-    about = {"caught": done.caught()}
+    note = f"tolerance {done.tolerance:g} a datum; {'; '.join(caught) or 'nothing against it'}"
+    about = {"caught": caught}
     finish(rest, network, "parts", figures, about, Sheet("", ("reading", "value"), rows, note=note))
 
 

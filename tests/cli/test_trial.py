@@ -165,6 +165,7 @@ def test_parts_are_tried_with_positions_too(run):
         run("trial", "parts", "zoo:tms-5-2", "--explain", "components,from=truth", "--limit", "40", "--json")
     )
     assert flat["divergence"] < 0.1
+    assert (flat["unseen"], flat["twins"]) == (0.0, 0.0)
     bad = run("trial", "parts", "zoo:digits", "--explain", "network", "--limit", "20")
     assert bad.exit_code == 2
     assert "expected components" in bad.output
