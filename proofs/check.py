@@ -412,7 +412,7 @@ class Box:
 
     def twin(self, mine: int, u: int, scale: int) -> tuple[int, int, int, int, int]:
         """The lines of a ReLU along `scale` times ReLU u: what they read, `mine` and `other`, is compared
-        where it is written in what that reads."""
+        where it is written in what that reads, down to the inputs."""
         problem, total, ends = self.problem, Counter[int](), list[Any]()
         (other,) = problem.made[u][1]
         for unit, factor in ((mine, 1 << FINE), (other, -scale)):
@@ -421,6 +421,11 @@ class Box:
                 source, multiple, _, *between = self.lines[j] if j in problem.twins else own
                 total[source] += w * factor * multiple
                 ends.append([w * factor * end << FINE for end in between])
+        for j in sorted(total, reverse=True):  # what a network is called on, written in the inputs
+            row = problem.made[j]
+            if isinstance(row, dict) and not self.radii.get(j) and not any(w % 2**FINE for w in row.values()):
+                t = total.pop(j)
+                total.update({i: t * (w >> FINE) for i, w in row.items()})
         ends += [(t * self.low[j], t * self.high[j]) for j, t in total.items() if t]
         slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)
         least, most = (sum(map(min, ends)) >> 3 * FINE) - slack, slack - (-sum(map(max, ends)) >> 3 * FINE)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import accuracies, plans
+from . import accuracies, comparing, plans
 from .claims import Claim
 from .obligations import Obligation
 from .replay import torch_answers
@@ -16,6 +16,8 @@ from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
 from .verdicts import RECHECK, Proved, Unknown, Verdict, Witness
 
+_MOST_LEAVES = 512
+"""Of a proof by differences, which is to be short."""
 _SELDOM = 0.5
 """Seconds between two accounts of what is proved so far."""
 Rung = Callable[[Task, Search, Deadline], Verdict | None]
@@ -67,6 +69,23 @@ def _sweep(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
         return refuted(task, search.obligation, found)
     task.note(f"{plans.SWEEP}: {found} inputs were run, none fails")
     return None
+
+
+def _compared(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
+    """Two calls of a network by their differences; the checker says what is to be cut on."""
+    comparison = comparing.compared(search.obligation)
+    changed = replace(task, deadline=deadline)
+    while True:
+        evidence, owners = comparison.evidence()
+        judgement, certificate = checked(changed, comparison.obligation, "proved", evidence)
+        if certificate is not None:
+            task.note(f"{comparing.NAME}: {judgement.leaves} leaves")
+            return Proved(certificate)
+        nodes = [owners[k] for k in judgement.rejected]
+        large = len(owners) + len(nodes) > _MOST_LEAVES
+        if not nodes or min(nodes) < 0 or large or deadline.over or not comparison.refine(nodes):
+            task.note(f"{comparing.NAME}: {judgement.message[:100]}")
+            return None
 
 
 def _split(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
@@ -128,6 +147,7 @@ RUNGS: dict[str, Rung] = {
     RECHECK: _recheck,
     falsify.NAME: _falsify,
     plans.SWEEP: _sweep,
+    comparing.NAME: _compared,
     split.NAME: _split,
     smt.NAME: _z3,
     plans.LISTING: _points,
