@@ -51,10 +51,10 @@ def test_precedence_and_exact_numbers(text, meaning):
     ],
 )
 def test_what_is_outside_the_language_fails_at_once_and_tells_where(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ExpressionError) as caught:
         parse(text)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert 0 <= caught.value.at <= len(text)
 
 

@@ -15,11 +15,11 @@ def test_z3_discharges_it(rule):
     solver = z3.Solver()
     solver.set("timeout", 1000)
     solver.add(assumed)
-    start = time.perf_counter()
+    start = time.process_time()
     assert solver.check() == z3.sat  # not vacuous
     solver.add(z3.Not(concluded))
     assert solver.check() == z3.unsat
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_what_strategies_cite_is_there():
