@@ -260,18 +260,20 @@ class Problem:
                 return self.add([("table", [u], w[c::n]) for u in values[s] for c in range(n)])
         word, terms, const = op
         need(word == "affine", f"unknown operation {word!r}")
-        rows = defaultdict[int, list[Any]](list)
+        rows, height = defaultdict[int, list[Any]](list), 0
         for s, places, weight, loops in terms:
             units = values[s] if places is None else [values[s][k] if k >= 0 else None for k in places]
             w, at = tensors[weight[1:]][2] if weight[0] == "@" else [number(weight)], [(0, 0, 0)]
             need(min(step for loop in loops for step in loop) >= 0, "a step back")
             for n, a, b, c in loops:  # how often, and the steps of row, weight and unit
                 at = [(row + i * a, k + i * b, u + i * c) for row, k, u in at for i in range(n)]
-            for row, k, u in at:  # 0 v adds no rounding
-                rows[row] += [(units[u], w[k])] if w[k] and units[u] is not None else []
+            for row, k, u in at:
+                if w[k] and units[u] is not None:  # 0 v adds no rounding
+                    rows[row].append((units[u], w[k]))
+            height = max(height, at[-1][0] + 1)
         shift, forms = tensors[const[1:]][2] if const[0] == "@" else [number(const)], []
-        for i in range(len(rows)):
-            forms.append({0: shift[i * len(shift) // len(rows)]})
+        for i in range(height):
+            forms.append({0: shift[i * len(shift) // height]})
             for u, x in rows[i]:  # a unit may be read more than once
                 forms[-1][u] = Fraction(forms[-1][u]) + Fraction(x) if u in forms[-1] else x
         plain = all(abs(x) == 1 for row in rows.values() for _, x in row)
@@ -417,10 +419,12 @@ class Box:
         (other,) = problem.made[u][1]
         for unit, factor in ((mine, 1 << FINE), (other, -scale)):
             for j, w in problem.made[unit].items():
-                own = j, 1 << FINE, 0, 0, 0
-                source, multiple, _, *between = self.lines[j] if j in problem.twins else own
+                if j not in problem.twins:
+                    total[j] += w * factor << FINE
+                    continue
+                source, multiple, _, least, most = self.lines[j]
                 total[source] += w * factor * multiple
-                ends.append([w * factor * end << FINE for end in between])
+                ends.append((w * factor * least << FINE, w * factor * most << FINE))
         for j in sorted(total, reverse=True):  # what a network is called on, written in the inputs
             row = problem.made[j]
             if isinstance(row, dict) and not self.radii.get(j) and not any(w % 2**FINE for w in row.values()):
