@@ -273,11 +273,12 @@ class Problem:
             height = max(height, at[-1][0] + 1)
         shift, forms = tensors[const[1:]][2] if const[0] == "@" else [number(const)], []
         for i in range(height):
-            forms.append({0: shift[i * len(shift) // height]})
-            for u, x in rows[i]:  # a unit may be read more than once
-                forms[-1][u] = Fraction(forms[-1][u]) + Fraction(x) if u in forms[-1] else x
+            row = [(0, shift[i * len(shift) // height]), *rows[i]]
+            forms.append(dict(row))
+            if len(forms[-1]) < len(row):  # a unit that is read more than once
+                forms[-1] = reduce(plus, ({u: Fraction(x)} for u, x in row))
         plain = all(abs(x) == 1 for row in rows.values() for _, x in row)
-        depth = max(max(map(len, rows.values())) - plain, 0) + any(form[0] for form in forms)
+        depth = max(max(map(len, rows.values())) - plain, 0) + any(form.get(0) for form in forms)
         return self.affine(forms, depth)
 
     def add(self, made: list[Any], bits: int = SLOPE, errs: int = 0) -> range:
@@ -301,9 +302,11 @@ class Problem:
     def affine(self, forms: list[Form], depth: int) -> range:
         """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded
         to multiples of 2^-FINE, which the rounding errors cover."""
-        rows = [{j: int(w * 2**FINE) for j, w in f.items() if w} for f in forms]
-        spread = reduce(or_, (w for row in rows for w in row.values()), 1 << FINE)
-        off = any(w * 2**FINE % 1 for f in forms for w in f.values())
+        one = 1 << FINE
+        grains = [{j: w * one for j, w in f.items() if w} for f in forms]
+        rows = [dict(zip(f, map(int, f.values()), strict=True)) for f in grains]
+        spread = reduce(or_, (w for row in rows for w in row.values()), one)
+        off = grains != rows
         return self.add(rows, FINE + 1 - (spread & -spread).bit_length(), depth * self.single or -off)
 
 
