@@ -7,14 +7,16 @@ show it; :mod:`assay.proofs.check_capacity` accepts it with the standard library
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .check_capacity import FORMAT, capacities, leverages
+if TYPE_CHECKING:
+    from sympy.polys.matrices import DomainMatrix
 
-Matrix = list[list[Fraction]]
+FORMAT = "assay.capacity/1"
 MOST_EXACT = 4096
 
 
@@ -42,56 +44,52 @@ class CapacityBound:
 
 
 def capacity_bound(rows: Sequence[Sequence[float]]) -> CapacityBound:
-    """Of W [d, n], on the stored numbers. Raises :class:`CapacityError` for more than 4,096 entries."""
-    width = len(rows[0]) if rows else 0
-    if not width or any(len(row) != width for row in rows) or len(rows) * width > MOST_EXACT:
-        raise CapacityError(
-            f"exact capacity of {len(rows)} rows: expected [d, n] of 1 to {MOST_EXACT} entries"
-        )
-    W = [[Fraction(float(v)) for v in row] for row in rows]
-    basis = _independent(W)
-    B = [W[i] for i in basis]
-    solved = _solve([[_dot(r, s) for s in B] for r in B], B)
+    """Of W [d, n], on the stored numbers.
+
+    Raises :class:`CapacityError` for more than 4,096 entries, one that is not finite, or none but zeros.
+    """
+    W = _exact(rows)
+    basis = list(W.transpose().rref()[1])
+    if not basis:
+        raise CapacityError("exact capacity of zeros: expected an entry that is not 0")
+    B = W.extract(basis, range(W.shape[1]))
+    solved = (B * B.transpose()).lu_solve(B)
     document = {
         "format": FORMAT,
         "claim": "the capacities of the columns of W sum to at most its rank",
         "W": [[float(v).hex() for v in row] for row in rows],
         "basis": basis,
-        "solved": [[str(v) for v in row] for row in solved],
+        "solved": [[str(v) for v in row] for row in solved.to_list()],
     }
-    return CapacityBound(tuple(capacities(W)), tuple(leverages(B, solved)), document)
+    return CapacityBound(_capacities(W), _fractions((B.transpose() * solved).diagonal()), document)
 
 
-def _independent(rows: Matrix) -> list[int]:
-    """The numbers of a largest set of linearly independent rows, the first ones."""
-    kept: list[int] = []
-    reduced: list[tuple[int, list[Fraction]]] = []
-    for number, row in enumerate(rows):
-        left = list(row)
-        for place, other in reduced:
-            if left[place]:
-                factor = left[place] / other[place]
-                left = [a - factor * b for a, b in zip(left, other, strict=True)]
-        pivot = next((i for i, v in enumerate(left) if v), None)
-        if pivot is not None:
-            reduced.append((pivot, left))
-            kept.append(number)
-    return kept
+def _exact(rows: Sequence[Sequence[float]]) -> DomainMatrix:
+    """W over the rationals.  Raises :class:`CapacityError`."""
+    from sympy import QQ
+    from sympy.polys.matrices import DomainMatrix
+
+    width = len(rows[0]) if rows else 0
+    if not width or any(len(row) != width for row in rows) or len(rows) * width > MOST_EXACT:
+        raise CapacityError(
+            f"exact capacity of {len(rows)} rows: expected [d, n] of 1 to {MOST_EXACT} entries"
+        )
+    if not all(math.isfinite(v) for row in rows for v in row):
+        raise CapacityError("exact capacity: an entry is not finite, expected finite numbers")
+    return DomainMatrix(
+        [[QQ(*float(v).as_integer_ratio()) for v in row] for row in rows], (len(rows), width), QQ
+    )
 
 
-def _dot(a: Sequence[Fraction], b: Sequence[Fraction]) -> Fraction:
-    return sum((x * y for x, y in zip(a, b, strict=True)), Fraction(0))
+def _capacities(W: DomainMatrix) -> tuple[Fraction, ...]:
+    """C_i of the columns; 0 for a column of zeros."""
+    found = []
+    for i, row in enumerate((W.transpose() * W).to_list()):
+        total = sum(v * v for v in row)
+        found.append(row[i] ** 2 / total if total else row[i])
+    return _fractions(found)
 
 
-def _solve(A: Matrix, B: Matrix) -> Matrix:
-    """A⁻¹B by elimination, for A positive definite."""
-    rows = [[*a, *b] for a, b in zip(A, B, strict=True)]
-    n = len(A)
-    for i in range(n):
-        pivot = rows[i][i]
-        rows[i] = [v / pivot for v in rows[i]]
-        for j in range(n):
-            if j != i and rows[j][i]:
-                factor = rows[j][i]
-                rows[j] = [a - factor * b for a, b in zip(rows[j], rows[i], strict=True)]
-    return [row[n:] for row in rows]
+def _fractions(numbers: Sequence[Any]) -> tuple[Fraction, ...]:
+    """Of sympy's rationals, which may be gmpy2's."""
+    return tuple(Fraction(int(v.numerator), int(v.denominator)) for v in numbers)

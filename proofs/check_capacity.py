@@ -26,17 +26,17 @@ def check(certificate: Any) -> tuple[Fraction, int]:
     W, basis, S = _read(certificate)
     B = [W[i] for i in basis]
     columns = range(len(W[0]))
-    gram = [[dot(r, s) for s in B] for r in B]
+    gram = [[_dot(r, s) for s in B] for r in B]
     for g, b in zip(gram, B, strict=True):
         if any(sum((g[k] * S[k][i] for k in range(len(S))), Fraction(0)) != b[i] for i in columns):
             raise Rejected("(B Bᵀ) S is not B")
     for number, row in enumerate(W):
-        weights = [dot(row, s) for s in S]
+        weights = [_dot(row, s) for s in S]
         if any(
             sum((w * b[i] for w, b in zip(weights, B, strict=True)), Fraction(0)) != row[i] for i in columns
         ):
             raise Rejected(f"row {number} of W does not lie in the span of the basis")
-    h, C = leverages(B, S), capacities(W)
+    h, C = _leverages(B, S), _capacities(W)
     if sum(h, Fraction(0)) != len(B):
         raise Rejected(f"leverages sum to {sum(h, Fraction(0))}, not to the {len(B)} rows of the basis")
     if over := [i for i in columns if C[i] > h[i]]:
@@ -44,23 +44,23 @@ def check(certificate: Any) -> tuple[Fraction, int]:
     return sum(C, Fraction(0)), len(B)
 
 
-def capacities(W: Sequence[Row]) -> list[Fraction]:
+def _capacities(W: Sequence[Row]) -> list[Fraction]:
     """C_i of the columns of W; 0 for a column of zeros."""
     columns = list(zip(*W, strict=True))
     found = []
     for own in columns:
-        total = sum((dot(own, other) ** 2 for other in columns), Fraction(0))
-        found.append(dot(own, own) ** 2 / total if total else Fraction(0))
+        total = sum((_dot(own, other) ** 2 for other in columns), Fraction(0))
+        found.append(_dot(own, own) ** 2 / total if total else Fraction(0))
     return found
 
 
-def leverages(B: Sequence[Row], S: Sequence[Row]) -> list[Fraction]:
+def _leverages(B: Sequence[Row], S: Sequence[Row]) -> list[Fraction]:
     """h_i = Σ_k B_ki S_ki."""
     pairs = [zip(*rows, strict=True) for rows in zip(B, S, strict=True)]
     return [sum((b * s for b, s in column), Fraction(0)) for column in zip(*pairs, strict=True)]
 
 
-def dot(a: Row, b: Row) -> Fraction:
+def _dot(a: Row, b: Row) -> Fraction:
     """Σ a_i b_i."""
     return sum((x * y for x, y in zip(a, b, strict=True)), Fraction(0))
 

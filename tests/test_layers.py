@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "cli": {"mdl", "models", "explanations", "proofs"},
 }
 SOURCES = [(room, path) for room in MAY_IMPORT for path in sorted((ROOT / room).rglob("*.py"))]
+CHECKERS = sorted((ROOT / "proofs").rglob("check*.py"))
+PROVERS = [path for room, path in SOURCES if room == "proofs" and path not in CHECKERS]
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -40,11 +42,23 @@ def test_imports_point_downwards(room: str, path: Path) -> None:
     assert not upward, f"{path.relative_to(ROOT)} imports {upward}"
 
 
-@pytest.mark.parametrize("checker", ["check.py", "check_bound.py", "check_words.py", "check_capacity.py"])
-def test_a_checker_trusts_the_standard_library_alone(checker: str) -> None:
-    names = imported(ast.parse((ROOT / "proofs" / checker).read_text()))
-    foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda path: path.name)
+def test_a_checker_trusts_the_standard_library_alone(checker: Path) -> None:
+    tree = ast.parse(checker.read_text())
+    foreign = {name.split(".")[0] for name in imported(tree)} - sys.stdlib_module_names
     assert not foreign
+    assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("path", PROVERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_prover_shares_no_code_with_a_checker(path: Path) -> None:
+    last = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            last |= {(node.module or "").split(".")[-1], *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            last |= {alias.name.split(".")[-1] for alias in node.names}
+    assert not last & {checker.stem for checker in CHECKERS}
 
 
 def test_every_package_is_installed() -> None:
