@@ -5,14 +5,16 @@ are counted. `apply` applies one, `sweep` and `search` many; `certify` writes a 
 `check_bound.py` checks with exact integers.
 """
 
+from .bounding import Bound, Semantics, apply, best, frontier
 from .catalogue import named, strategies
-from .certificates import CHECKER, RejectedCertificate, certify, has_certificate
+from .certificates import CHECKER, certify, has_certificate
 from .costs import Meter
 from .max_of_k import MaxOfK, Shape, read
 from .numerator_strategy import Numerators
 from .rules import RULES, UnsoundRule, proved, refuted
-from .search import best, frontier, quality, search, sweep
-from .strategy import Bound, Semantics, Strategy, Subject, apply
+from .sealing import RejectedCertificate
+from .search import quality, search, sweep
+from .strategy import Strategy, Subject
 
 __all__ = [
     "CHECKER",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from assay.proofs.faults import InputError
 
+from .bounding import Semantics
 from .costs import Meter
 from .listing import LIMIT
 from .max_of_k import Shape
-from .strategy import Semantics, Subject
+from .strategy import Subject
 
 __all__ = ["BruteForce"]
 

@@ -10,13 +10,14 @@ import numpy as np
 from assay.proofs.faults import InputError
 from numpy.typing import NDArray
 
+from .bounding import Semantics
 from .costs import Meter
 from .counting import below, tables
 from .listing import LIMIT, listed
 from .max_of_k import Shape
 from .numerators import Bracket, Grid, Positions, Tokens, grid_of, items, numerator_cost, outputs_of
 from .paths import Paths, Rank, logit_cost, score_cost
-from .strategy import Semantics, Subject
+from .strategy import Subject
 
 __all__ = ["Counting", "Numerators"]
 

@@ -1,4 +1,4 @@
-"""Searching for the best proof under a budget of operations; the frontier, and one number for it.
+"""Searching for the best proof under a budget of operations; one number for what was found.
 
 Searching is free: only what verifies the proof that is found counts.
 """
@@ -6,15 +6,16 @@ Searching is free: only what verifies the proof that is found counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from .bounding import Bound, apply, area, best
 from .catalogue import combinations, strategies, with_outputs
 from .enumeration import BruteForce
 from .max_of_k import Shape
 from .numerator_strategy import Numerators
-from .strategy import Bound, Strategy, Subject, apply
+from .strategy import Strategy, Subject
 
-__all__ = ["best", "frontier", "quality", "search", "sweep"]
+__all__ = ["quality", "search", "sweep"]
 
 LISTED = 1 << 27
 """So many operations may a strategy take that lists sequences, and so many may there be, before a sweep
@@ -55,31 +56,9 @@ def search(subject: Subject, budget: float = math.inf, report: Report | None = N
     return list(tried.values())
 
 
-def best(bounds: Iterable[Bound], budget: float = math.inf) -> Bound | None:
-    """Of the bounds within the budget the one that certifies most, of equals the shortest."""
-    within = [bound for bound in bounds if bound.operations <= budget]
-    return max(within, key=lambda bound: (bound.certified, -bound.operations), default=None)
-
-
-def frontier(bounds: Iterable[Bound]) -> list[Bound]:
-    """The bounds that no shorter proof reaches, the shortest first."""
-    kept: list[Bound] = []
-    for bound in sorted(bounds, key=lambda bound: (bound.operations, -bound.certified)):
-        if not kept or bound.certified > kept[-1].certified:
-            kept.append(bound)
-    return kept
-
-
 def quality(bounds: Sequence[Bound], shape: Shape) -> float:
-    """Q = 1 / ln(B / E) · the integral of a(b) db / b from E to B.
-
-    a(b) is the accuracy certified with at most b operations, B is brute force, E is reading the weights.
-    """
-    low, high = shape.parameters, BruteForce().cost(shape)
-    steps = [(max(b.operations, low), b.accuracy) for b in frontier(bounds) if b.operations < high]
-    ends = [operations for operations, _ in steps[1:]] + [high]
-    area = sum(a * math.log(end / start) for (start, a), end in zip(steps, ends, strict=True))
-    return area / math.log(high / low)
+    """Q, between reading the weights and brute force (see `.bounding.area`)."""
+    return area(bounds, shape.parameters, BruteForce().cost(shape))
 
 
 def _long(strategy: Strategy, shape: Shape) -> bool:

@@ -12,11 +12,12 @@ and w times a maximum is the maximum.
 
 from __future__ import annotations
 
+from .bounding import Semantics
 from .costs import Meter
 from .max_of_k import Shape
 from .numerator_strategy import Numerators
 from .rules import UnsoundRule, refuted
-from .strategy import Semantics, Subject
+from .strategy import Subject
 
 __all__ = ["ReleasedSubCubic"]
 

@@ -4,13 +4,13 @@ On all n^K words at once, where listing them is impossible: `apply` applies a st
 writes a certificate that `check_words.py` checks with exact integers.
 """
 
-from assay.proofs.strategies import RejectedCertificate, UnsoundRule, best, frontier
+from assay.proofs.strategies import RejectedCertificate, UnsoundRule, apply, best, frontier
 
 from .catalogue import named, quality, search, sweep
 from .certificates import CHECKER, certify, has_certificate
 from .reading import Shape, read
 from .rules import RULES
-from .strategy import BruteForce, Explained, Strategy, Subject, apply, outcomes
+from .strategy import BruteForce, Explained, Strategy, Subject, outcomes
 
 __all__ = [
     "CHECKER",

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 
 from assay.proofs.faults import InputError
-from assay.proofs.strategies import Bound, best, frontier
+from assay.proofs.strategies.bounding import Bound, apply, area, best
 
 from .reading import Shape
-from .strategy import BruteForce, Explained, Strategy, Subject, apply
+from .strategy import BruteForce, Explained, Strategy, Subject
 
 __all__ = ["named", "quality", "search", "sweep"]
 
@@ -61,12 +61,8 @@ search = sweep
 
 
 def quality(bounds: Sequence[Bound], shape: Shape) -> float:
-    """Q = 1 / ln(B / E) · the integral of a(b) db / b from E, reading the weights, to B, brute force."""
-    low, high = shape.parameters, BruteForce().cost(shape)
-    steps = [(max(b.operations, low), b.accuracy) for b in frontier(bounds) if b.operations < high]
-    ends = [operations for operations, _ in steps[1:]] + [high]
-    area = sum(a * (math.log(end) - math.log(start)) for (start, a), end in zip(steps, ends, strict=True))
-    return area / (math.log(high) - math.log(low))
+    """Q, between reading the weights and brute force (see `area`)."""
+    return area(bounds, shape.parameters, BruteForce().cost(shape))
 
 
 def _tried(strategy: Strategy, subject: Subject, budget: float, found: Sequence[Bound]) -> bool:

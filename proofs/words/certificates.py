@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from assay.models.storage import write_safetensors, write_whole
 from assay.proofs.faults import InputError
-from assay.proofs.strategies import Bound, RejectedCertificate
+from assay.proofs.strategies.bounding import Bound
+from assay.proofs.strategies.sealing import kept, sealed
 
 from .strategy import Explained, Subject
 
@@ -33,20 +29,7 @@ def certify(bound: Bound, subject: Subject, folder: Path) -> Path:
     """
     if not has_certificate(bound):
         raise InputError(f"strategy {bound.strategy.name}: its proofs have no certificates")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, expected a folder for certificates")
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = subject.network.weights_digest
-    weights = folder / f"{digest}.safetensors"
-    if not weights.exists():
-        write_safetensors(subject.network.module.state_dict(), {}, weights)
-    path = folder / f"{digest[:12]}-{subject.semantics}-{bound.strategy.name}.words.json"
-    write_whole(path, document(bound, subject))
-    done = subprocess.run([sys.executable, "-I", str(CHECKER), str(path)], capture_output=True, text=True)
-    if done.returncode:
-        path.unlink()
-        raise RejectedCertificate((done.stdout + done.stderr).strip())
-    return path
+    return kept(document(bound, subject), bound, subject, folder, CHECKER)
 
 
 def document(bound: Bound, subject: Subject) -> bytes:
@@ -64,5 +47,4 @@ def document(bound: Bound, subject: Subject) -> bytes:
         "certified": str(bound.certified),
         "of": str(bound.sequences),
     }
-    seal = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    return (json.dumps({**body, "seal": seal}) + "\n").encode()
+    return sealed(body)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from assay.models import Network
 from assay.models.automata import automaton
 from assay.proofs.faults import InputError
-from assay.proofs.strategies import Bound, Meter, Semantics
+from assay.proofs.strategies import Meter
+from assay.proofs.strategies.bounding import AnyStrategy, Semantics
 
 from .counting import certified
 from .fourier import Waves, frequencies, outlying
 from .pairs import Pairs, basis
 from .reading import Shape, read
 
-__all__ = ["BruteForce", "Explained", "Strategy", "Subject", "apply"]
+__all__ = ["BruteForce", "Explained", "Strategy", "Subject", "outcomes"]
 
 Form = Literal["fourier", "pairs"]
 LIMIT = 1 << 26
@@ -46,32 +46,11 @@ class Subject:
         return read(self.network)
 
 
-class Strategy(Protocol):
+class Strategy(AnyStrategy[Subject, Shape], Protocol):
     """A way to bound from below how many words a network is right on."""
-
-    @property
-    def name(self) -> str:
-        """What to ask for."""
-
-    @property
-    def argument(self) -> str:
-        """Why the bound holds: the rules it uses."""
-
-    @property
-    def semantics(self) -> tuple[Semantics, ...]:
-        """The arithmetics that it is sound for."""
 
     def suits(self, shape: Shape) -> bool:
         """Whether it is about such networks."""
-
-    def cost(self, shape: Shape) -> int:
-        """The operations that are known before the weights are."""
-
-    def unexplained(self, shape: Shape) -> int:
-        """The unexplained dimension: how many cases are told apart."""
-
-    def certified(self, subject: Subject, meter: Meter) -> int:
-        """How many of the n^K words are certified; counts its operations.  Raises `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -201,18 +180,3 @@ def _judged(subject: Subject, first: int) -> tuple[torch.Tensor, torch.Tensor]:
     best = subject.network(words.to(subject.network.device)).cpu().topk(2, dim=-1)
     right = best.indices[:, 0] == automaton(shape.automaton).run(words)
     return words, right & (best.values[:, 0] > best.values[:, 1])
-
-
-def apply(strategy: Strategy, subject: Subject) -> Bound:
-    """Run a strategy.  Raises `InputError` where it does not apply."""
-    if subject.semantics not in strategy.semantics:
-        wanted = " or ".join(strategy.semantics)
-        raise InputError(f"strategy {strategy.name}: sound for semantics {wanted}, not {subject.semantics}")
-    shape, meter = subject.shape, Meter()
-    start = time.perf_counter()
-    found = strategy.certified(subject, meter)
-    seconds = time.perf_counter() - start
-    told: Any = strategy
-    return Bound(
-        told, found, shape.sequences, meter.total, dict(meter.parts), strategy.unexplained(shape), seconds
-    )

@@ -10,7 +10,7 @@ import pytest
 from assay.models import Network, Transformer, save
 from assay.models.zoo import max_of_k
 from assay.proofs import check_bound
-from assay.proofs.strategies import RejectedCertificate, certificates
+from assay.proofs.strategies import certificates
 
 
 @pytest.fixture
@@ -161,11 +161,10 @@ def test_a_strategy_without_certificates_is_told(run, model):
     assert "has a certificate" in done.stderr
 
 
-def test_a_certificate_that_does_not_check_is_our_fault(run, model, monkeypatch):
-    def refuse(path):
-        raise RejectedCertificate("no")
-
-    monkeypatch.setattr(certificates, "_check", refuse)
+def test_a_certificate_that_does_not_check_is_our_fault(run, model, tmp_path, monkeypatch):
+    refusing = tmp_path / "check_bound.py"
+    refusing.write_text("raise SystemExit('no')")
+    monkeypatch.setattr(certificates, "CHECKER", refusing)
     done = run("bound", model, "--strategy", "joint-apart-exact", "--certificates", "kept")
     assert done.exit_code == 4
     assert not list(Path("kept").glob("*.json"))
