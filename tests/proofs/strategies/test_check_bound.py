@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import subprocess
 import sys
@@ -14,6 +12,8 @@ from assay.proofs import InputError, check_bound
 from assay.proofs.strategies import CHECKER, RejectedCertificate, Subject, apply, best, certify, named, search
 from assay.proofs.strategies import certificates as writing
 from safetensors.torch import load_file, save_file
+
+from tests.proofs.tampering import changed, resealed, verdict, without
 
 STRATEGIES = (
     "joint-apart-exact",
@@ -28,19 +28,6 @@ STRATEGIES = (
     "by-paths",
     "cubic",
 )
-
-
-def sealed(content: dict) -> dict:
-    body = {name: value for name, value in content.items() if name != "seal"}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def verdict(path: Path) -> str:
-    try:
-        return check_bound.check(path, {})
-    except Exception as error:
-        return f"REJECTED: {error}"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +48,7 @@ def test_prover_and_checker_count_the_same(trained, tmp_path, name, semantics):
         path.write_bytes(writing.document(bound, subject))
         weights = tmp_path / f"{subject.network.weights_digest}.safetensors"
         save_file(subject.network.module.state_dict(), weights)
-        assert f"at least {bound.certified} of {bound.sequences}" in verdict(path)
+        assert f"at least {bound.certified} of {bound.sequences}" in verdict(check_bound, path)
         assert path.stat().st_size <= 1024
 
 
@@ -75,23 +62,13 @@ def test_they_agree_on_models_that_were_never_trained(random_model, tmp_path, si
         save_file(
             subject.network.module.state_dict(), tmp_path / f"{subject.network.weights_digest}.safetensors"
         )
-        assert f"at least {bound.certified} of" in verdict(path)
+        assert f"at least {bound.certified} of" in verdict(check_bound, path)
 
 
 def test_the_checker_runs_alone(made):
     done = subprocess.run([sys.executable, "-I", str(CHECKER), str(made)], capture_output=True, text=True)
     assert done.returncode == 0
     assert "accepted: right on at least" in done.stdout
-
-
-def test_the_checker_trusts_the_standard_library_and_integers_alone():
-    source = CHECKER.read_text()
-    tree = ast.parse(source)
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
-    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
-    assert not [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, float)]
-    assert len(source.splitlines()) <= 400
 
 
 CHANGES = [
@@ -139,24 +116,16 @@ CHANGES = [
 
 @pytest.mark.parametrize(("field", "change"), CHANGES)
 @pytest.mark.parametrize("seal", [True, False])
-def test_every_change_of_a_field_is_rejected(made, tmp_path, field, change, seal):
-    content = json.loads(made.read_text())
-    changed = {**content, field: change(content[field]) if callable(change) else change}
-    changed = sealed(changed) if seal and field != "seal" else changed
-    path = made.with_name("changed.bound.json")
-    path.write_text(json.dumps(changed))
-    assert verdict(path).startswith("REJECTED"), (field, changed[field])
+def test_every_change_of_a_field_is_rejected(made, field, change, seal):
+    path = changed(made, field, change, seal)
+    assert verdict(check_bound, path).startswith("REJECTED"), path.read_text()
 
 
 @pytest.mark.parametrize(
     "field", ["format", "weights", "K", "semantics", "strategy", "direction", "certified", "of", "seal"]
 )
 def test_every_missing_field_is_rejected(made, field):
-    content = json.loads(made.read_text())
-    del content[field]
-    path = made.with_name("missing.bound.json")
-    path.write_text(json.dumps(content))
-    assert verdict(path).startswith("REJECTED")
+    assert verdict(check_bound, without(made, field)).startswith("REJECTED")
 
 
 @pytest.mark.parametrize("how", ["last bit", "renamed", "reshaped", "extra bias"])
@@ -174,21 +143,14 @@ def test_other_weights_are_rejected(made, tmp_path, how):
     save_file(state, tmp_path / f"{digest}.safetensors")
     path = tmp_path / "c.json"
     path.write_text(made.read_text())
-    assert "no weights with the digest" in verdict(path) or "REJECTED" in verdict(path)
+    assert verdict(check_bound, path).startswith("REJECTED")
     # Even a certificate that names these weights, with the count of the others, is refused.
     other, _ = check_bound.read_weights(tmp_path / f"{digest}.safetensors")
     (tmp_path / f"{digest}.safetensors").rename(tmp_path / f"{other}.safetensors")
     content = json.loads(made.read_text())
     content |= {"weights": other, "certified": str(int(content["certified"]) + 1)}
-    path.write_text(json.dumps(sealed(content)))
-    assert verdict(path).startswith("REJECTED")
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "{", '{"format": 1e999}', "\x00"])
-def test_files_that_are_no_certificates_are_rejected(tmp_path, text):
-    path = tmp_path / "c.json"
-    path.write_text(text)
-    assert check_bound.main([str(path)]) == 1
+    path.write_bytes(resealed(content))
+    assert verdict(check_bound, path).startswith("REJECTED")
 
 
 def test_a_bound_that_the_checker_refuses_leaves_no_file(trained, tmp_path, monkeypatch):

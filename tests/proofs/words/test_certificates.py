@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import subprocess
 import sys
@@ -18,20 +16,9 @@ from assay.proofs.words.certificates import document
 from assay.proofs.words.fixed import roots
 from safetensors.torch import load_file, save_file
 
+from tests.proofs.tampering import changed, resealed, verdict, without
+
 FREQUENCIES = (1, 2, 3, 5)
-
-
-def sealed(content: dict) -> dict:
-    body = {name: value for name, value in content.items() if name != "seal"}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return {**body, "seal": hashlib.sha256(text.encode()).hexdigest()}
-
-
-def verdict(path: Path) -> str:
-    try:
-        return check_words.check(path, {})
-    except Exception as error:
-        return f"REJECTED: {error}"
 
 
 def written(bound, subject, folder: Path) -> Path:
@@ -65,7 +52,7 @@ def test_prover_and_checker_count_the_same_sums(summing, tmp_path, noise, semant
         subject = replace(summing(11, 4, FREQUENCIES, noise, 1), semantics=semantics)
         bound = apply(strategy, subject)
         path = written(bound, subject, tmp_path)
-        assert f"at least {bound.certified} of {11**4} words" in verdict(path)
+        assert f"at least {bound.certified} of {11**4} words" in verdict(check_words, path)
         assert path.stat().st_size <= 1024
 
 
@@ -74,7 +61,9 @@ def test_prover_and_checker_count_the_same_sums(summing, tmp_path, noise, semant
 def test_prover_and_checker_count_the_same_words(permuting, tmp_path, noise, semantics):
     subject = replace(permuting(3, 5, noise, 2), semantics=semantics)
     bound = apply(Explained("pairs"), subject)
-    assert f"at least {bound.certified} of {6**5} words" in verdict(written(bound, subject, tmp_path))
+    assert f"at least {bound.certified} of {6**5} words" in verdict(
+        check_words, written(bound, subject, tmp_path)
+    )
 
 
 @pytest.mark.parametrize("semantics", ["real", "float32"])
@@ -83,7 +72,9 @@ def test_prover_and_checker_count_the_same_brackets(bracketing, tmp_path, noise,
     for depth in (1, 3):
         subject = replace(bracketing(depth, 12, noise, 1), semantics=semantics)
         bound = apply(Explained("pairs"), subject)
-        assert f"at least {bound.certified} of {2**12} words" in verdict(written(bound, subject, tmp_path))
+        assert f"at least {bound.certified} of {2**12} words" in verdict(
+            check_words, written(bound, subject, tmp_path)
+        )
 
 
 @pytest.mark.parametrize("semantics", ["real", "float32"])
@@ -93,7 +84,9 @@ def test_they_agree_where_states_do_not_span(summing, tmp_path, frequencies, sem
         subject = replace(summing(11, 3, frequencies, noise, 1), semantics=semantics)
         bound = apply(Explained("pairs"), subject)
         assert bound.accuracy == (noise < 1e-3)
-        assert f"at least {bound.certified} of {11**3} words" in verdict(written(bound, subject, tmp_path))
+        assert f"at least {bound.certified} of {11**3} words" in verdict(
+            check_words, written(bound, subject, tmp_path)
+        )
 
 
 def test_both_know_the_same_automata():
@@ -111,16 +104,6 @@ def test_the_checker_runs_alone(made, made_by_pairs):
     done = subprocess.run([sys.executable, "-I", str(CHECKER), *files], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.count("accepted: right on at least") == 2
-
-
-def test_the_checker_trusts_the_standard_library_and_integers_alone():
-    source = CHECKER.read_text()
-    tree = ast.parse(source)
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
-    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
-    assert not [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, float)]
-    assert len(source.splitlines()) <= 400
 
 
 CHANGES = [
@@ -173,12 +156,8 @@ CHANGES = [
 @pytest.mark.parametrize(("field", "change"), CHANGES)
 @pytest.mark.parametrize("seal", [True, False])
 def test_every_change_of_a_field_is_rejected(made, field, change, seal):
-    content = json.loads(made.read_text())
-    changed = {**content, field: change(content[field]) if callable(change) else change}
-    changed = sealed(changed) if seal and field != "seal" else changed
-    path = made.with_name("changed.words.json")
-    path.write_text(json.dumps(changed))
-    assert verdict(path).startswith("REJECTED"), (field, changed[field])
+    path = changed(made, field, change, seal)
+    assert verdict(check_words, path).startswith("REJECTED"), path.read_text()
 
 
 @pytest.mark.parametrize(
@@ -196,18 +175,12 @@ def test_every_change_of_a_field_is_rejected(made, field, change, seal):
     ],
 )
 def test_changes_of_words_by_pairs_are_rejected(made_by_pairs, field, change):
-    path = made_by_pairs.with_name("changed.words.json")
-    path.write_text(json.dumps(sealed({**json.loads(made_by_pairs.read_text()), field: change})))
-    assert verdict(path).startswith("REJECTED")
+    assert verdict(check_words, changed(made_by_pairs, field, change)).startswith("REJECTED")
 
 
 @pytest.mark.parametrize("field", [*check_words.FIELDS, "seal"])
 def test_every_missing_field_is_rejected(made, field):
-    content = json.loads(made.read_text())
-    del content[field]
-    path = made.with_name("missing.words.json")
-    path.write_text(json.dumps(content))
-    assert verdict(path).startswith("REJECTED")
+    assert verdict(check_words, without(made, field)).startswith("REJECTED")
 
 
 @pytest.mark.parametrize("how", ["sign", "renamed", "reshaped", "more", "last bit"])
@@ -225,19 +198,12 @@ def test_other_weights_are_rejected(made, tmp_path, how):
     save_file(state, tmp_path / f"{content['weights']}.safetensors")
     path = tmp_path / "c.json"
     path.write_text(made.read_text())
-    assert "no weights with the digest" in verdict(path) or "REJECTED" in verdict(path)
+    assert verdict(check_words, path).startswith("REJECTED")
     if how != "last bit":  # named honestly, they do not carry the count
         digest, _ = check_words.read_weights(tmp_path / f"{content['weights']}.safetensors")
         (tmp_path / f"{content['weights']}.safetensors").rename(tmp_path / f"{digest}.safetensors")
-        path.write_text(json.dumps(sealed({**content, "weights": digest})))
-        assert verdict(path).startswith("REJECTED")
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "{", '{"format": 1e999}', "\x00"])
-def test_files_that_are_no_certificates_are_rejected(tmp_path, text):
-    path = tmp_path / "c.json"
-    path.write_text(text)
-    assert check_words.main([str(path)]) == 1
+        path.write_bytes(resealed({**content, "weights": digest}))
+        assert verdict(check_words, path).startswith("REJECTED")
 
 
 def test_a_bound_that_the_checker_refuses_leaves_no_file(summing, tmp_path):
