@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,27 +91,30 @@ def curves(names: Sequence[str], laws: Sequence[Law], unit: str) -> Markup:
     heights = [y for line in lines for _, y in line] or [1.0]
     x = Axis(1, UPTO, 84, WIDTH - 250)
     y = Axis(min(heights) / 1.3, max(max(heights), min(heights) * 10) * 1.3, 400, 16)
-    marks = [*_grid(x, y, unit)]
+    said = f"N, number of {unit}s", f"L(N)/N, bits per {unit}"
+    marks = grid(x, y, *said, lambda tick: power(round(tick)), 10)
     ends = spread([y.at(line[-1][1]) if line else 400.0 for line in lines], 17.0, 16.0, 400.0)
     for i, (name, line, end) in enumerate(zip(names, lines, ends, strict=True)):
         marks += _curve(i, name, line, end, x, y)
     return svg(450, f"Bits per {unit}, L(N)/N, against N for each explanation", marks)
 
 
-def _grid(x: Axis, y: Axis, unit: str) -> list[str]:
+def grid(
+    x: Axis, y: Axis, below: str, beside: str, label: Callable[[float], str], most: int = 7
+) -> list[str]:
+    """Lines and numbers of both axes, at most so many along x, and what the axes are."""
     marks = []
-    for tick in x.ticks(10):
+    for tick in x.ticks(most):
         at = x.at(tick)
         marks.append(f'<path class="grid" d="M{at:.1f} {y.stop}V{y.start}"/>')
-        marks.append(f'<text class="tick" x="{at:.1f}" y="{y.start + 20}">{power(round(tick))}</text>')
+        marks.append(f'<text class="tick" x="{at:.1f}" y="{y.start + 20}">{label(tick)}</text>')
     for tick in y.ticks():
         at = y.at(tick)
         marks.append(f'<path class="grid" d="M{x.start} {at:.1f}H{x.stop}"/>')
         marks.append(f'<text class="name" x="{x.start - 10}" y="{at + 4:.1f}">{amount(tick)}</text>')
-    middle = (x.start + x.stop) / 2
-    marks.append(f'<text class="tick" x="{middle}" y="{y.start + 42}">N, number of {unit}s</text>')
+    marks.append(f'<text class="tick" x="{(x.start + x.stop) / 2}" y="{y.start + 42}">{below}</text>')
     turned = f'transform="translate(16 {(y.start + y.stop) / 2}) rotate(-90)"'
-    return [*marks, f'<text class="tick" {turned}>L(N)/N, bits per {unit}</text>']
+    return [*marks, f'<text class="tick" {turned}>{beside}</text>']
 
 
 def _curve(i: int, name: str, line: list[tuple[int, float]], end: float, x: Axis, y: Axis) -> list[str]:

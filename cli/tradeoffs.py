@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from .charts import WIDTH, Axis, short, spread, svg
+from .charts import WIDTH, Axis, grid, short, spread, svg
 from .figures import amount
 from .sheets import Sheet
 
@@ -98,27 +98,12 @@ def chart(curves: Sequence[Curve], measure: Measure, unit: str) -> Markup:
     xs, ys = zip(*every, strict=True)
     x = Axis(min(xs) / 1.2, max(max(xs), min(xs) * 2) * 1.2, 84, WIDTH - 250)
     y = Axis(max(min(ys), max(ys) / 1e4) / 1.2, max(ys) * 1.3, FLOOR, 16)
-    marks = _grid(x, y, MEASURES[measure], unit)
+    marks = grid(x, y, MEASURES[measure], f"bits per {unit}, no correction", "{:g}".format)
     shown = [[(a, max(b, y.low)) for a, b in line] for line in lines]
     ends = spread([y.at(line[-1][1]) if line else FLOOR for line in shown], 17.0, 16.0, FLOOR)
     for i, ((name, _), line, end) in enumerate(zip(curves, shown, ends, strict=True)):
         marks += _drawn(i, name, line, end, x, y)
     return svg(FLOOR + 50, f"Bits per {unit} against {MEASURES[measure]}", marks)
-
-
-def _grid(x: Axis, y: Axis, said: str, unit: str) -> list[str]:
-    marks = []
-    for tick in x.ticks():
-        at = x.at(tick)
-        marks.append(f'<path class="grid" d="M{at:.1f} {y.stop}V{y.start}"/>')
-        marks.append(f'<text class="tick" x="{at:.1f}" y="{y.start + 20}">{tick:g}</text>')
-    for tick in y.ticks():
-        at = y.at(tick)
-        marks.append(f'<path class="grid" d="M{x.start} {at:.1f}H{x.stop}"/>')
-        marks.append(f'<text class="name" x="{x.start - 10}" y="{at + 4:.1f}">{amount(tick)}</text>')
-    marks.append(f'<text class="tick" x="{(x.start + x.stop) / 2}" y="{y.start + 42}">{said}</text>')
-    turned = f'transform="translate(16 {(y.start + y.stop) / 2}) rotate(-90)"'
-    return [*marks, f'<text class="tick" {turned}>bits per {unit}, no correction</text>']
 
 
 def _drawn(i: int, name: str, line: list[tuple[float, float]], end: float, x: Axis, y: Axis) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import wire as on
 from .active import Active
-from .container import SITE, Note, packed, unpacked
+from .container import SITE, Note, packed, received
 from .lengths import elias_delta
 from .message import Code
 from .part_tensors import Combination, Parts, PartTensor, one_part
@@ -136,15 +136,7 @@ def decode(data: bytes, predict: Predict | None = None, most_cells: int = MOST_C
     A message about outputs needs the network after the site (``predict``). A stream that speaks of more than
     ``most_cells`` rows × parts, or rows × coordinates, is refused.
     """
-    container = unpacked(data)
-    if container.setting != SITE:
-        raise BitstreamError("this stream is about a mechanism, not about activations at a site")
-    receiver = container.receiver()
-    with receiver.refusing():
-        told = _protocol(receiver, None, predict, most_cells)
-    receiver.finish()
-    container.check(told.restored)
-    return told
+    return received(data, SITE, lambda wire: _protocol(wire, None, predict, most_cells))
 
 
 def framing_bits(told: SiteMessage) -> float:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -20,10 +21,22 @@ from .wire import BitstreamError, Receiver, Sender
 
 NAME, VERSION = b"ASSAY", 3
 SITE, MECHANISM = 0, 1
+ABOUT = "activations at a site", "a mechanism"
 HEADER = struct.Struct("<5sBBBIII")
 LONGEST_NOTE = 2**16
 
 Note = Mapping[str, str | float | int | None]
+
+
+class Message(Protocol):
+    """What a protocol tells, the target among it."""
+
+    @property
+    def restored(self) -> Tensor:
+        """The target's integers, outcomes or answers."""
+
+
+Told = TypeVar("Told", bound=Message)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +96,22 @@ def unpacked(data: bytes) -> Container:
     if length > LONGEST_NOTE or start > len(data):
         raise BitstreamError(f"a note of {length} bytes in a stream of {len(data)}")
     return Container(setting, sealed, data[start:], _note(data[HEADER.size : start]))
+
+
+def received(data: bytes, setting: int, protocol: Callable[[Receiver], Told]) -> Told:
+    """What the receiving end of a protocol makes of a stream about this setting, if it is what was sent.
+
+    Raises :class:`BitstreamError` for anything else.
+    """
+    container = unpacked(data)
+    if container.setting != setting:
+        raise BitstreamError(f"this stream is about {ABOUT[container.setting]}, not about {ABOUT[setting]}")
+    receiver = container.receiver()
+    with receiver.refusing():
+        told = protocol(receiver)
+    receiver.finish()
+    container.check(told.restored)
+    return told
 
 
 def _note(about: bytes) -> Note:

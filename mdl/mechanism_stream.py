@@ -19,7 +19,7 @@ from torch import Tensor
 from . import wire as on
 from .active import Active
 from .bitstream import CODER_BITS, MOST_CELLS
-from .container import MECHANISM, Note, packed, unpacked
+from .container import MECHANISM, Note, packed, received
 from .grid import quantise, restore
 from .lengths import elias_delta
 from .mechanism_score import MechanismProblem, data_chunks
@@ -104,15 +104,7 @@ def decode_mechanism(
 
     Of the explanation (``ways``: the alternatives, or it alone) only shapes and the way to predict are used.
     """
-    container = unpacked(data)
-    if container.setting != MECHANISM:
-        raise BitstreamError("this stream is about activations at a site, not about a mechanism")
-    receiver = container.receiver()
-    with receiver.refusing():
-        told = _protocol(receiver, ways, inputs, None, most_cells)
-    receiver.finish()
-    container.check(told.restored)
-    return told
+    return received(data, MECHANISM, lambda wire: _protocol(wire, ways, inputs, None, most_cells))
 
 
 def mechanism_framing_bits(told: MechanismMessage) -> float:

@@ -19,7 +19,7 @@ from torch import Tensor
 from . import wire as on
 from .answers import AnswerTally, AnswerTarget
 from .bitstream import CODER_BITS, MOST_CELLS
-from .container import MECHANISM, Note, packed, unpacked
+from .container import MECHANISM, Note, packed, received
 from .lengths import elias_delta
 from .mechanism_score import MechanismProblem
 from .mechanism_stream import MechanismMessage
@@ -65,15 +65,7 @@ def decode_student(
 
     So it does where this machine trains the learner otherwise than the sender's did.
     """
-    container = unpacked(data)
-    if container.setting != MECHANISM:
-        raise BitstreamError("this stream is about activations at a site, not about a mechanism")
-    receiver = container.receiver()
-    with receiver.refusing():
-        told = _protocol(receiver, learner, inputs, None, most_cells)
-    receiver.finish()
-    container.check(told.restored)
-    return told
+    return received(data, MECHANISM, lambda wire: _protocol(wire, learner, inputs, None, most_cells))
 
 
 def student_framing_bits(told: MechanismMessage, data: int) -> float:

@@ -16,7 +16,7 @@ from .detection import Detector
 from .growth import Growth
 from .observations import Observations
 from .output_bits import OutputBits, tolerated_delta
-from .site_bits import SiteBits, usual_delta, within_budget
+from .site_bits import Fitted, SiteBits, affordable, usual_delta, within_budget
 from .worst import WorstCase
 
 
@@ -44,12 +44,12 @@ def explained(
             "an explanation that is told in one of several ways has no fixed prices: name one"
         )
     if setting == "mechanism":
-        return list(_affordable([_outputs(one, network, trusted, delta) for one in made], limit))
+        return list(_named([_outputs(one, network, trusted, delta) for one in made], limit))
     step = delta if delta is not None else usual_delta(trusted)
     fitted = [SiteBits.fit(one, trusted, step) for one in made]
     best = within_budget(fitted, limit)
-    affordable = _affordable(fitted, limit)
-    return [*affordable, Growth(best), WorstCase(tuple(affordable), tolerance)]
+    kept = _named(fitted, limit)
+    return [*kept, Growth(best), WorstCase(tuple(kept), tolerance)]
 
 
 def _subject(
@@ -83,13 +83,8 @@ def _outputs(
     return OutputBits.fit(explanation, trusted, step)
 
 
-def _affordable(fitted: Sequence[Any], budget: float) -> list[Any]:
+def _named(fitted: Sequence[Fitted], budget: float) -> list[Fitted]:
     """Those within the budget, each named with what its parts take."""
-    kept = [one for one in fitted if one.parts_bits <= budget]
-    if not kept:
-        least = min(fitted, key=lambda one: one.parts_bits)
-        raise ExplanationError(
-            f"no explanation fits a budget of {budget:g} bits; the smallest, {least.name}, takes "
-            f"{least.parts_bits:.0f} bits"
-        )
-    return [replace(one, name=f"{one.name} ({one.parts_bits:,.0f} bits)") for one in kept]
+    return [
+        replace(one, name=f"{one.name} ({one.parts_bits:,.0f} bits)") for one in affordable(fitted, budget)
+    ]

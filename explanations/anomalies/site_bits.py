@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from assay.explanations.errors import ExplanationError
@@ -18,6 +19,11 @@ from torch import Tensor
 
 from .observations import Observations
 from .prices import KeyedPrices, SupportPrices
+
+if TYPE_CHECKING:
+    from .output_bits import OutputBits
+
+Fitted = TypeVar("Fitted", "SiteBits", "OutputBits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +112,15 @@ def within_budget(fitted: Sequence[SiteBits], budget: float) -> SiteBits:
 
     Raises :class:`ExplanationError` where none is that short.
     """
-    affordable = [one for one in fitted if one.parts_bits <= budget]
-    if not affordable:
-        least = min(fitted, key=lambda one: one.parts_bits)
-        raise ExplanationError(
-            f"no explanation fits a budget of {budget:g} bits; the smallest, {least.name}, "
-            f"takes {least.parts_bits:.0f} bits"
-        )
-    return min(affordable, key=lambda one: (one.trusted_bits, one.name))
+    return min(affordable(fitted, budget), key=lambda one: (one.trusted_bits, one.name))
+
+
+def affordable(fitted: Sequence[Fitted], budget: float) -> list[Fitted]:
+    """Those whose parts cost at most ``budget`` bits.  Raises :class:`ExplanationError` where none does."""
+    if kept := [one for one in fitted if one.parts_bits <= budget]:
+        return kept
+    least = min(fitted, key=lambda one: one.parts_bits)
+    raise ExplanationError(
+        f"no explanation fits a budget of {budget:g} bits; the smallest, {least.name}, "
+        f"takes {least.parts_bits:.0f} bits"
+    )
