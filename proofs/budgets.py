@@ -8,6 +8,7 @@ in this process as far as signals reach.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -161,6 +162,7 @@ def _answer(pipe: Connection, hear: Hear, end: float) -> tuple[str, Any]:
 def _work(run: Run[Any, Any], parents: Connection, pipe: Connection) -> None:
     """What the child does until the parent hangs up; in a session of its own, so that its children go too."""
     os.setsid()
+    gc.freeze()  # what came with the fork stays: looking for garbage in it would only copy its pages
     parents.close()
     torch.set_num_threads(1)
     try:

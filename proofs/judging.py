@@ -207,7 +207,7 @@ def lengths(claim: Claim, found: Found) -> Lengths:
     explained = found.explained.certificate if found.explained else None
     box = enumeration.size_of(claim)
     listed = obligation.points() if obligation is not None else box
-    cost = plans.run_cost(obligation) if obligation is not None else 0
+    cost = obligation.program.multiplications() if obligation is not None else 0
     return Lengths(
         certificate_bits=certificate.bits if certificate else None,
         operations=certificate.operations if certificate else None,

@@ -13,7 +13,7 @@ from . import comparing
 from .bounds import Bounds
 from .claims import Claim
 from .obligations import Obligation
-from .program import Affine, Relu
+from .program import Relu
 from .search import Search
 from .stages import enumeration, falsify, smt, split
 from .verdicts import RECHECK
@@ -32,7 +32,7 @@ COMPARED_SHARE = 0.2
 COUNTED_SHARE = 0.2
 """Where every input can be run in torch afterwards."""
 _FALSIFY_SHARE = 0.2
-_RUNS = 256 * (2 + 3 * 40)
+_RUNS = 1024 + 3 * falsify.STARTS * falsify.STEPS
 _MANY = 60
 
 
@@ -72,12 +72,6 @@ class Plan:
         }
 
 
-def run_cost(obligation: Obligation) -> int:
-    """Multiplications of one run of a claim's networks."""
-    steps = (step for step in obligation.program.steps if isinstance(step, Affine))
-    return sum(matrix.size for step in steps for _, matrix in step.terms)
-
-
 def unstable_units(search: Search) -> int:
     """ReLUs whose sign bounds over the whole scope leave open."""
     bounds = Bounds(search.batch, search.lo[None], search.hi[None])
@@ -92,7 +86,7 @@ def unstable_units(search: Search) -> int:
 def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
     """The plan for a claim whose networks have an exact form."""
     obligation, claim = search.obligation, search.claim
-    cost, unstable = run_cost(obligation), unstable_units(search)
+    cost, unstable = obligation.program.multiplications(), unstable_units(search)
     steps: list[Step] = []
     left_out: list[tuple[str, str]] = []
     if recheck:

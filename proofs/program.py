@@ -111,6 +111,10 @@ class Program:
         """Number of components that functions other than ReLU make."""
         return sum(step.size for step in self.steps if isinstance(step, Function))
 
+    def multiplications(self) -> int:
+        """Of one run of the networks: entries of their matrices."""
+        return sum(m.size for step in self.steps if isinstance(step, Affine) for _, m in step.terms)
+
     def evaluate(self, point: list[Fraction]) -> list[Matrix]:
         """All values at an exact point, as Fractions; roundings left out, functions to some 60 digits."""
         values: list[Matrix] = []

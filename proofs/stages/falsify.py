@@ -10,16 +10,18 @@ from assay.proofs.verdicts import Witness
 from torch import Tensor
 
 NAME = "falsification"
-_STARTS = 256
-_STEPS = 40
+STARTS, STEPS = 16, 12
+"""Of a first look: it finds nearly as much as a thorough one, at a fifth of the price."""
+THOROUGH_STARTS, THOROUGH_STEPS = 256, 40
+_SAMPLES = 256
 _FIRST, _SHRINK = 0.3, 1 / 600
 """The first step of an ascent, as a share of the box, and what a last one would be of it."""
 
 
-def falsify(search: Search) -> Witness | None:
-    """A replayed counterexample, or None where the search finds none."""
+def falsify(search: Search, starts: int = STARTS, steps: int = STEPS) -> Witness | None:
+    """A replayed counterexample, or None where the search finds none; the best `starts` points climb."""
     points = torch.cat([corners(search), samples(search)])
-    for batch in (points, climbed(search, points)):
+    for batch in (points, climbed(search, points, starts, steps)):
         score = search.score(batch)
         order = score.argsort(descending=True)[:16]
         likely = batch[order[score[order] >= -_tolerance(score)]]
@@ -47,36 +49,43 @@ def corners(search: Search) -> Tensor:
 def samples(search: Search) -> Tensor:
     """Uniform points of the box, and points near its faces."""
     generator = torch.Generator().manual_seed(search.seed)
-    mix = torch.rand(_STARTS, len(search.lo), generator=generator, dtype=torch.float64)
-    extreme = torch.rand(_STARTS, len(search.lo), generator=generator, dtype=torch.float64)
-    mix[_STARTS // 2 :] = torch.where(
-        extreme[_STARTS // 2 :] < 0.5, mix[_STARTS // 2 :].round(), mix[_STARTS // 2 :]
+    mix = torch.rand(_SAMPLES, len(search.lo), generator=generator, dtype=torch.float64)
+    extreme = torch.rand(_SAMPLES, len(search.lo), generator=generator, dtype=torch.float64)
+    mix[_SAMPLES // 2 :] = torch.where(
+        extreme[_SAMPLES // 2 :] < 0.5, mix[_SAMPLES // 2 :].round(), mix[_SAMPLES // 2 :]
     )
     return _whole(search, search.lo + mix.to(search.lo.device) * (search.hi - search.lo))
 
 
-def climbed(search: Search, points: Tensor) -> Tensor:
+def climbed(search: Search, points: Tensor, starts: int, steps: int) -> Tensor:
     """The best of the points, after gradient ascent in the whole box."""
-    best = points[search.score(points).argsort(descending=True)[:_STARTS]]
-    return _whole(search, ascended(search, best, search.lo, search.hi, _STEPS))
+    best = points[search.score(points).argsort(descending=True)[:starts]]
+    return _whole(search, ascended(search, best, search.lo, search.hi, steps))
 
 
 def ascended(search: Search, points: Tensor, lo: Tensor, hi: Tensor, steps: int) -> Tensor:
     """Points after projected gradient ascent of the score within boxes, with steps that shrink."""
-    best, value = points, search.score(points)
+    best = points
+    value, gradient = _slope(search, best)
     for k in range(steps):
-        moving = best.clone().requires_grad_(True)
-        with torch.enable_grad():
-            total = search.score(moving).sum()
-        if not total.requires_grad:  # nothing that is claimed depends on the inputs
-            break
-        (gradient,) = torch.autograd.grad(total, moving, materialize_grads=True)
         step = _FIRST * _SHRINK ** (k / steps) * (hi - lo) * gradient.sign()
         moved = torch.minimum(torch.maximum(best + step, lo), hi)
-        new = search.score(moved)
-        best = torch.where((new > value)[:, None], moved, best)
+        new, there = _slope(search, moved)
+        better = (new > value)[:, None]
+        best, gradient = torch.where(better, moved, best), torch.where(better, there, gradient)
         value = torch.maximum(new, value)
     return best
+
+
+def _slope(search: Search, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The score of points, and its gradients."""
+    moving = points.detach().requires_grad_(True)
+    with torch.enable_grad():
+        score = search.score(moving)
+    if not score.requires_grad:  # nothing that is claimed depends on the inputs
+        return score, torch.zeros_like(points)
+    (gradient,) = torch.autograd.grad(score.sum(), moving, materialize_grads=True)
+    return score.detach(), gradient
 
 
 def _whole(search: Search, points: Tensor) -> Tensor:

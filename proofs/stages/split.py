@@ -20,19 +20,24 @@ from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
 from .branching import Aim, breakpoints, middles, variables
-from .falsify import ascended
+from .falsify import THOROUGH_STARTS, THOROUGH_STEPS, ascended, falsify
 from .regions import FEW_UNSTABLE, Batch, Region
 from .sharpening import Cases, attempt, open_units
 
 NAME = "bounds and splitting"
 MAX_NODES = 400_000
 STUCK_ROUNDS = 100  # after a point that rounding leaves undecided
-PLAIN_ROUNDS = 4
+PLAIN_ROUNDS, PLAIN_ROUNDS_OF_SMALL, SMALL = 4, 16, 300
+"""Rounds without optimised bounds. Where the networks have few entries, the checker needs less for a leaf
+than a linear program takes."""
+THOROUGH_ROUND = 16
+"""After so many rounds the search was not that easy: counterexamples are looked for in earnest."""
 SHARP_BATCH = 64
 LARGEST_BATCH = 128
 """On a CPU more boxes at once leave its caches; an accelerator takes sixteen times as many."""
-CLIMB = 5
-"""Steps of gradient ascent in an open box: together they cost a twentieth of what bounding it does."""
+CLIMB, MANY_BOXES = 5, 16
+"""Steps of gradient ascent in open boxes, where they are many: together they cost a twentieth of what
+bounding those does. For few it is tried now and then."""
 FEW_INPUTS = 8
 FEW_OPEN, MANY_OPEN = 12, 64
 """Up to so many open ReLUs linear programs are tried: with few inputs (cutting on is cheap), and many."""
@@ -80,6 +85,8 @@ class Splitter:
         self.cases = Cases(self.formula)
         self.aim = Aim(self.formula, self.search.batch)
         self.batch_size = _batch_size(self.search)
+        small = self.search.obligation.program.multiplications() <= SMALL
+        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else PLAIN_ROUNDS
 
     def run(self) -> Witness | Unknown | Tree:
         """Close every region, or say what stopped it."""
@@ -103,8 +110,8 @@ class Splitter:
         batch = Batch.of(self.search.batch, [self.regions[n] for n in numbers])
         top, slopes = batch.bounds.upper(self.rows)
         self.rounds += 1
-        self.phased |= self.rounds <= PLAIN_ROUNDS and self.kinked(batch)
-        self.sharp = self.cases.few and (self.rounds > PLAIN_ROUNDS or self.sharp or self.kinked(batch))
+        self.phased |= self.rounds <= self.plain_rounds and self.kinked(batch)
+        self.sharp = self.cases.few and (self.rounds > self.plain_rounds or self.sharp or self.kinked(batch))
         value = self.value(batch, top, slopes, numbers)
         refused = torch.tensor([n in self.refused for n in numbers], device=value.device)
         closed = (value < 0) & ~refused
@@ -213,8 +220,13 @@ class Splitter:
     def probe(self, bounds: Bounds, numbers: list[int]) -> Witness | set[int]:
         """Climb from the middle of every open box: a counterexample there, or rounding errors beyond repair,
         for which boxes are set aside."""
+        if self.rounds == THOROUGH_ROUND:
+            found = falsify(self.search, THOROUGH_STARTS, THOROUGH_STEPS)
+            if found is not None:
+                return found
         middle = middles(self.search, bounds.lo, bounds.hi)
-        points = ascended(self.search, middle, bounds.lo, bounds.hi, CLIMB)
+        steps = CLIMB if len(middle) >= MANY_BOXES or self.rounds.bit_count() == 1 else 0
+        points = ascended(self.search, middle, bounds.lo, bounds.hi, steps)
         points = torch.where(self.search.whole, points.round(), points)
         score, at_middle = self.search.score(points), self.search.score(middle)
         order = score.argsort(descending=True)[:4]
