@@ -17,6 +17,16 @@ def tms_data() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def digits() -> Network:
+    return zoo.load("digits")
+
+
+@pytest.fixture(scope="session")
+def digits_data() -> Dataset:
+    return zoo.data("digits", 360, 0)
+
+
+@pytest.fixture(scope="session")
 def transformer() -> Network:
     """Random weights, biases too, so that nothing is zero by chance."""
     config = TransformerConfig(

@@ -4,68 +4,11 @@ import itertools
 
 import pytest
 import torch
-from assay.explanations.circuits import Donor, Graph, GraphCircuit, mean_writes
-from assay.explanations.circuits.needs import needed_weights
+from assay.explanations.circuits import Donor, Graph, GraphCircuit
 from assay.explanations.circuits.streams import Streams, written
-from assay.explanations.errors import ExplanationError
-from assay.mdl import CategoricalTarget, MechanismProblem, score_mechanism
-from assay.mdl.parts import send_parts
-from assay.models import Network, Transformer, TransformerConfig
+from assay.models import Network
 
-STARTS = ("tokens", "stream", "split")
-
-
-def network(seed: int = 0, **changes) -> Network:
-    """Random weights everywhere, so that nothing is zero by chance."""
-    shape = {"n_layers": 2, "d_model": 8, "n_heads": 2, "d_head": 4, "d_vocab": 11, "n_ctx": 5, "d_mlp": 7}
-    module, generator = Transformer(TransformerConfig(**shape | changes)), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0, 0.5, generator=generator)
-    return Network("tiny", module, "categorical", "token", (5,), vocabulary=11)
-
-
-def tokens(n: int = 12) -> torch.Tensor:
-    return torch.randint(11, (n, 5), generator=torch.Generator().manual_seed(1))
-
-
-def received(circuit: GraphCircuit, x: torch.Tensor) -> torch.Tensor:
-    """What the receiver computes from the parts alone, as if they came unrounded."""
-    restored = {
-        t.name: t.values if t.values.dtype == torch.bool else t.values.double()
-        for t in circuit.parts().tensors
-    }
-    return circuit.predict(restored, x, circuit.active(restored, x))
-
-
-def close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return float((a - b).abs().max()) <= 1e-5 * float(b.abs().max())
-
-
-def without(graph: Graph, *edges: str) -> torch.Tensor:
-    """All edges but these."""
-    kept = graph.real.clone()
-    for edge in edges:
-        source, target = edge.split("->")
-        kept[graph.source_index[source], graph.target_index[target]] = False
-    return kept
-
-
-SHAPES = {
-    "plain": {},
-    "attention only": {"attn_only": True, "d_mlp": 0},
-    "no norm": {"normalization": None},
-    "parallel": {"parallel": True},
-    "rotary": {"positions": "rotary"},
-    "shortformer": {"positions": "shortformer"},
-    "gated": {"gated_mlp": True, "act_fn": "silu"},
-    "last": {"readout": "last"},
-    "grouped": {"n_heads": 4, "n_key_value_heads": 2},
-    "grouped, rotary": {"n_key_value_heads": 1, "positions": "rotary", "biases": False, "qk_norm": True},
-    "norm after": {"normalization": "RMS", "norm_after": True},
-    "gemma": {"normalization": "RMS", "norm_after": True, "positions": "rotary", "biases": False}
-    | {"n_heads": 4, "n_key_value_heads": 2, "gated_mlp": True, "attn_softcap": 3.0},
-}
+from .patching import EDGES, SHAPES, STARTS, by_source, close, network, received, tokens, without
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -133,17 +76,6 @@ def hooked(net: Network, x: torch.Tensor, source: str, target: str, lent: torch.
             handle.remove()
 
 
-EDGES = [
-    "input->a0.h1<q>",
-    "input->m1",
-    "a0.h0->m0",
-    "a0.h1->a1.h0<k>",
-    "m0->a1.h1<v>",
-    "a1.h1->logits",
-    "m1->logits",
-]
-
-
 @pytest.mark.parametrize(("edge", "donor"), list(itertools.product(EDGES, ("zero", "mean"))))
 def test_dropping_an_edge_is_direct_path_patching(edge, donor):
     net, x = network(), tokens()
@@ -154,18 +86,6 @@ def test_dropping_an_edge_is_direct_path_patching(edge, donor):
     circuit = GraphCircuit(net, graph, without(graph, edge), rule)
     assert not close(received(circuit, x), net(x))
     assert close(received(circuit, x), hooked(net, x, source, target, lent))
-
-
-def by_source(net: Network, circuit: GraphCircuit, x: torch.Tensor, lent: torch.Tensor) -> torch.Tensor:
-    """The circuit run on the full network, with every donor at hand: lent [data, positions, sources, d]."""
-    graph, edges = circuit.graph, circuit.edges.float().expand(x.shape[1], -1, -1)
-    heard = torch.ones(lent.shape[2:]) if circuit.neurons is None else circuit.neurons.float()
-    route = torch.tensor(
-        [[i in places for i in range(len(graph.sources))] for places in graph.routes]
-    ).float()
-    fill = torch.einsum("bpsd,st,rs->bprtd", lent, graph.real.float(), route)
-    fill = fill - torch.einsum("bpsd,sd,pst,rs->bprtd", lent, heard, edges, route)
-    return Streams(net.module, graph, edges, fill, lambda place, value: value * heard[place])(x)
 
 
 @pytest.mark.parametrize(
@@ -258,146 +178,3 @@ def test_grouped_heads_and_norms_behind_them_are_patched_edge_by_edge(donor):
         assert not close(received(circuit, x), net(x))
         kept = set(graph.edges(circuit.edges[0]))
         assert close(received(circuit, x), plainly(net, kept, x, lent))
-
-
-def of(graph: Graph, *edges: str) -> torch.Tensor:
-    """These edges alone."""
-    return graph.real & ~without(graph, *edges)
-
-
-def test_sides_that_hear_nothing_do_not_send_their_weights():
-    """Attention that reads itself through values alone is even: its queries and keys are nobody's."""
-    net, x = network(), tokens()
-    graph = Graph.of(net, "stream")
-    heads = ("input->a0.h1<v>", "input->a1.h0<q>", "input->a1.h0<k>", "a0.h1->a1.h0<v>", "a1.h0->logits")
-    sent = {t.name: t.values for t in GraphCircuit(net, graph, of(graph, *heads)).parts().tensors}
-    assert not {"blocks.0.attn.W_Q", "blocks.0.attn.W_K"} & set(sent)
-    assert tuple(sent["blocks.1.attn.W_Q"].shape[1:]) == (1, 8, 4)
-    assert "constants" not in sent
-    # queries that hear nothing are one vector; so are values, and then nobody reads the head's pattern
-    for dropped, gone in (("<q>", {"W_Q"}), ("<v>", {"W_Q", "W_K", "W_V"})):
-        fewer = of(graph, *[edge for edge in heads if not edge.endswith(f"a1.h0{dropped}")])
-        circuit = GraphCircuit(net, graph, fewer)
-        sent = {t.name: t.values for t in circuit.parts().tensors}
-        assert tuple(sent["constants"].shape) == (1, 1, 4)
-        assert not [name for name in sent if name.startswith("blocks.1.") and name[-3:] in gone]
-        values = torch.zeros(*x.shape, len(graph.sources), 8)
-        assert close(received(circuit, x), by_source(net, circuit, x, values))
-
-
-def test_means_are_told_where_they_are_fewest():
-    net, x = network(), tokens()
-    graph = Graph.of(net)
-    rule = Donor.of("mean", net, graph, x)
-
-    def told(edges: torch.Tensor) -> tuple[int, ...]:
-        tensors = {
-            t.name: tuple(t.values.shape[1:]) for t in GraphCircuit(net, graph, edges, rule).parts().tensors
-        }
-        return tensors.get("donors", ())
-
-    assert told(graph.real) == ()
-    assert told(without(graph, "m0->logits", "m0->m1", "m0->a1.h0<q>")) == (1, 1, 8)  # one source
-    few = torch.zeros_like(graph.real)
-    few[graph.source_index["m1"], -1] = few[0, graph.target_index["m1"]] = True
-    assert told(few) == (1, 2, 8)  # two readers, many sources
-
-
-def test_only_what_kept_nodes_use_is_sent():
-    net = network()
-    graph = Graph.of(net)
-    edges = torch.zeros_like(graph.real)
-    for edge in ("input->a0.h1<q>", "input->a0.h1<k>", "input->a0.h1<v>", "a0.h1->logits"):
-        source, target = edge.split("->")
-        edges[graph.source_index[source], graph.target_index[target]] = True
-    masks = needed_weights(net, graph, edges, None)
-    assert not any(mask.any() for name, mask in masks.items() if ".mlp." in name or ".ln2." in name)
-    assert masks["blocks.0.attn.W_Q"].flatten(1).all(1).tolist() == [False, True]
-    assert not masks["blocks.1.attn.W_V"].any()
-    assert masks["blocks.1.attn.b_O"].all()
-    sent, whole = (
-        int(send_parts(GraphCircuit(net, graph, e).parts(), 8).numbers.sum()) for e in (edges, graph.real)
-    )
-    assert sent < whole == sum(p.numel() for p in net.parameters().values())
-
-
-def test_a_donor_that_is_resampled_needs_the_whole_network():
-    net, x = network(), tokens()
-    graph = Graph.of(net)
-    rule = Donor.of("resample", net, graph, x, 3)
-    circuit = GraphCircuit(net, graph, without(graph, *EDGES), rule)
-    numbers = int(send_parts(circuit.parts(), 8).numbers.sum())
-    assert numbers == sum(p.numel() for p in net.parameters().values())
-    assert circuit.donor == "resample"
-    with pytest.raises(ExplanationError, match="is not among the 12 inputs"):
-        received(circuit, (tokens() + 1) % 11)
-
-
-def test_pruning_removes_what_nobody_hears():
-    graph = Graph(2, 2)
-    edges = torch.zeros(1, *graph.real.shape, dtype=torch.bool)
-    for edge in ("input->m0", "m0->a1.h0<v>", "a0.h1->m1", "m1->logits", "input->m1"):
-        source, target = edge.split("->")
-        edges[0, graph.source_index[source], graph.target_index[target]] = True
-    # a1.h0 is heard by nobody, so m0 is not either; a0.h1 hears nothing
-    assert list(graph.edges(graph.prune(edges)[0])) == ["input->m1", "m1->logits"]
-
-
-@pytest.mark.parametrize(("mlps", "parallel"), [(True, False), (True, True), (False, False)])
-def test_edges_lead_forwards(mlps, parallel):
-    """Counted by hand: each reader hears the input and every node before it."""
-    L, H = 3, 2
-    graph, count = Graph(L, H, mlps, parallel), 0
-    for layer in range(L):
-        before = 1 + layer * (H + mlps)
-        count += 3 * H * before + mlps * (before + (0 if parallel else H))
-    count += 1 + L * (H + mlps)
-    assert int(graph.real.sum()) == count
-    assert int(graph.prune(graph.real[None]).sum()) == count
-
-
-def test_means_are_means():
-    net, x = network(), tokens(70)
-    graph = Graph.of(net, "stream")
-    by_hand = torch.stack([written(net.module, graph, row[None])[0] for row in x]).mean(0)
-    assert torch.allclose(mean_writes(net, graph, x), by_hand, atol=1e-5)
-
-
-def test_a_circuit_has_a_score_and_decodes():
-    net, x = network(), tokens(40)
-    graph = Graph.of(net)
-    problem = MechanismProblem(x, net(x), CategoricalTarget())
-    everything = GraphCircuit(net, graph, graph.real)
-    some = GraphCircuit(net, graph, without(graph, *EDGES), Donor.of("mean", net, graph, x))
-    scores = [score_mechanism(c, problem, 12) for c in (everything, some)]
-    faithful, not_so = (s.law.rates["divergence"][0].per_datum for s in scores)
-    assert 10 * faithful < not_so
-    assert some.recipe()["edges"] < everything.recipe()["edges"] == int(graph.real.sum())
-
-
-def test_an_empty_circuit_can_be_sent():
-    net, x = network(), tokens()
-    graph = Graph.of(net)
-    circuit = GraphCircuit(net, graph, torch.zeros_like(graph.real))
-    told = received(circuit, x)
-    assert close(told, told[:1].expand_as(told))
-
-
-def test_networks_that_have_no_such_graph_are_refused(mlp):
-    with pytest.raises(ExplanationError, match="are about transformers"):
-        Graph.of(mlp)
-    with pytest.raises(ExplanationError, match="no node pos_embeds"):
-        Graph.of(network(positions="rotary"), "split")
-    net = network()
-    with pytest.raises(ExplanationError, match=r"circuit: edges \(1, 3, 3\)"):
-        GraphCircuit(net, Graph.of(net), torch.ones(3, 3))
-    with pytest.raises(ExplanationError, match="donor 'noise' is not one of"):
-        Donor.of("noise", net, Graph.of(net), tokens())
-    positional = GraphCircuit(
-        net,
-        Graph.of(net),
-        Graph.of(net).real,
-        Donor.of("mean-positional", net, Graph.of(net), tokens()[:, :3]),
-    )
-    with pytest.raises(ExplanationError, match="5 positions came, it is about 3"):
-        received(positional, tokens())

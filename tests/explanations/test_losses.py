@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 @pytest.fixture(scope="module")
-def digits():
+def labelled():
     return zoo.load("digits"), zoo.data("digits", 120, 0)
 
 
@@ -21,8 +21,8 @@ def nats(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return float(F.cross_entropy(logits.double(), labels))
 
 
-def test_a_mechanism_recovers_what_it_predicts(digits):
-    network, dataset = digits
+def test_a_mechanism_recovers_what_it_predicts(labelled):
+    network, dataset = labelled
     own = nats(network(dataset.inputs), dataset.labels)
     curve = ComputeCurve.of([(0, 2.4), (1, 2.0), (100, own)])
     question = Question("mechanism", "outputs", precision=16, readings=True, curve=curve)
@@ -37,8 +37,8 @@ def test_a_mechanism_recovers_what_it_predicts(digits):
     assert answers.readings["loss_recovered"] == pytest.approx((floor - told) / (floor - own), abs=1e-3)
 
 
-def test_a_site_is_put_back_into_the_network(digits):
-    network, dataset = digits
+def test_a_site_is_put_back_into_the_network(labelled):
+    network, dataset = labelled
     question = Question("site", "activations", "layers.1", 0.01, 12, readings=True)
     fine, bare = weigh(gather(question, network, dataset), ["pca", "pca,k=1"])
     own = nats(network(dataset.inputs), dataset.labels)
@@ -65,8 +65,8 @@ def test_a_task_without_labels_has_no_loss(mlp, reals):
     assert not {"loss", "loss_recovered"} & set(report.readings)
 
 
-def test_a_curve_that_the_model_is_not_on_is_refused(digits):
-    network, dataset = digits
+def test_a_curve_that_the_model_is_not_on_is_refused(labelled):
+    network, dataset = labelled
     curve = ComputeCurve.of([(0, 2.4), (1, 2.0)])
     question = Question("mechanism", "outputs", precision=8, readings=True, curve=curve)
     with pytest.raises(CurveError, match="is not on the curve"):

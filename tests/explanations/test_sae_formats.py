@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +11,19 @@ import torch
 from assay.explanations import ExplanationError
 from assay.explanations.sae import SAE, Transcoder, load_any, load_sae, load_transcoders
 from assay.explanations.sae.formats.sparsify import sites
-from assay.models import UnreadableFile
 from safetensors.torch import save_file
 
-D_IN, D_SAE = 12, 30
-G = torch.Generator().manual_seed(7)
-X = torch.randn(40, D_IN, generator=G) * 1.5 + 0.3
-
-
-def drawn(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=G) * 0.4
-
-
-def relu(pre):
-    return pre.clamp_min(0)
-
-
-def top(pre, k):
-    kept = pre.topk(k, dim=1)
-    return torch.zeros_like(pre).scatter(1, kept.indices, kept.values)
+from .sae_files import (
+    D_IN,
+    D_SAE,
+    DICTIONARIES,
+    X,
+    dictionary_folder,
+    drawn,
+    relu,
+    sparsify_folder,
+    top,
+)
 
 
 def check(found, encoded, told):
@@ -39,61 +32,6 @@ def check(found, encoded, told):
     assert torch.allclose(a, encoded, atol=1e-5)
     back = found.write(a, X)[found.targets[0]] if isinstance(found, Transcoder) else found.reconstruct(X)
     assert torch.allclose(back, told, atol=1e-5)
-
-
-def linear():
-    return {
-        "encoder.weight": drawn(D_SAE, D_IN),
-        "encoder.bias": drawn(D_SAE),
-        "decoder.weight": drawn(D_IN, D_SAE),
-    }
-
-
-def direct():
-    W = {"W_enc": drawn(D_IN, D_SAE), "b_enc": drawn(D_SAE), "W_dec": drawn(D_SAE, D_IN)}
-    return {**W, "b_dec": drawn(D_IN)}
-
-
-def number(value, dtype):
-    return torch.tensor(value, dtype=dtype)
-
-
-K, LEVEL = number(4, torch.int), number(0.7, torch.float32)
-DICTIONARIES = {
-    "AutoEncoder": (linear() | {"bias": drawn(D_IN)}, lambda s, pre: relu(pre)),
-    "AutoEncoderNew": (linear() | {"decoder.bias": drawn(D_IN)}, lambda s, pre: relu(pre)),
-    "AutoEncoderTopK": (
-        linear() | {"b_dec": drawn(D_IN), "k": K, "threshold": LEVEL},
-        lambda s, pre: top(relu(pre), 4),
-    ),
-    "BatchTopKSAE": (
-        linear() | {"b_dec": drawn(D_IN), "k": K, "threshold": LEVEL},
-        lambda s, pre: relu(pre) * (relu(pre) > 0.7),
-    ),
-    "MatryoshkaBatchTopKSAE": (
-        direct() | {"k": K, "threshold": LEVEL, "group_sizes": torch.tensor([10, 5, 15])},
-        lambda s, pre: relu(pre) * (relu(pre) > 0.7),
-    ),
-    "JumpReluAutoEncoder": (
-        direct() | {"threshold": drawn(D_SAE).abs()},
-        lambda s, pre: relu(pre * (pre > s["threshold"])),
-    ),
-    "GatedAutoEncoder": (
-        {n: v for n, v in linear().items() if n != "encoder.bias"}
-        | {"decoder_bias": drawn(D_IN), "r_mag": drawn(D_SAE)}
-        | {"gate_bias": drawn(D_SAE), "mag_bias": drawn(D_SAE)},
-        lambda s, pre: (pre + s["gate_bias"] > 0) * relu(s["r_mag"].exp() * pre + s["mag_bias"]),
-    ),
-}  # fmt: skip
-
-
-def dictionary_folder(folder: Path, name: str, **trainer) -> dict:
-    state = DICTIONARIES[name][0]
-    torch.save(state, folder / "ae.pt")
-    about = {"dict_class": name, "activation_dim": D_IN, "dict_size": D_SAE, "k": 4, "layer": 3}
-    config = {"trainer": {**about, "lm_name": "EleutherAI/pythia-70m", **trainer}, "buffer": {"ctx_len": 128}}
-    (folder / "config.json").write_text(json.dumps(config))
-    return state
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)
@@ -135,18 +73,6 @@ def test_a_switch_sae_of_its_authors(tmp_path):
     chosen = torch.zeros_like(p).scatter(1, p.argmax(1, keepdim=True), p.max(1, keepdim=True).values)
     f = relu((X - state["b_dec"]) @ state["encoder.weight"].T) * chosen.repeat_interleave(10, dim=1)
     check(load_any(tmp_path), top(f, 4), top(f, 4) @ state["decoder"] + state["b_dec"])
-
-
-def sparsify_folder(folder: Path, **config) -> dict:
-    state = {"encoder.weight": drawn(D_SAE, D_IN), "encoder.bias": drawn(D_SAE)}
-    state |= {"W_dec": drawn(D_SAE, D_IN), "b_dec": drawn(D_IN)}
-    if config.get("skip_connection"):
-        state["W_skip"] = drawn(D_IN, D_IN)
-    folder.mkdir()
-    save_file(state, folder / "sae.safetensors")
-    options = {"activation": "topk", "expansion_factor": 32, "num_latents": D_SAE, "k": 4, "d_in": D_IN}
-    (folder / "cfg.json").write_text(json.dumps({**options, **config}))
-    return state
 
 
 def test_sparsify(tmp_path):
@@ -299,88 +225,6 @@ def test_sparsity_and_older_words_of_saelens(tmp_path):
     scaled = {**config, "normalize_activations": "expected_average_only_in", "norm_scaling_factor": 2.0}
     (tmp_path / "cfg.json").write_text(json.dumps(scaled))
     assert torch.allclose(load_sae(tmp_path).encode(X), found.encode(2 * X), atol=1e-4)
-
-
-def broken(tmp_path, name, **changed):
-    state = {**DICTIONARIES[name][0], **changed}
-    dictionary_folder(tmp_path, name)
-    torch.save({n: v for n, v in state.items() if v is not None}, tmp_path / "ae.pt")
-    return tmp_path
-
-
-def test_all_that_is_wrong_is_said_at_once(tmp_path):
-    bad = {"bias": None, "extra": drawn(2), "encoder.bias": torch.full((D_SAE,), torch.nan)}
-    with pytest.raises(ExplanationError) as caught:
-        load_any(broken(tmp_path, "AutoEncoder", **bad, **{"decoder.weight": drawn(D_SAE, D_IN)}))
-    for part in (
-        "ae.pt", "missing ['bias']", "surplus ['extra']", "encoder.bias holds NaN",
-        "decoder.weight has shape (30, 12), expected (12, 30)",
-    ):  # fmt: skip
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize("k", [0, 2.5, "four", None, float("nan"), float("inf")])
-def test_k_is_a_whole_number(k, tmp_path):
-    sparsify_folder(tmp_path / "h.1", k=k)
-    with pytest.raises(ExplanationError, match=r"k is .*expected a whole number of at least 1"):
-        load_any(tmp_path / "h.1")
-
-
-class Harm:
-    def __reduce__(self):
-        return (os.system, ("false",))
-
-
-def test_no_file_runs_code(tmp_path):
-    torch.save({"pre_bias": Harm()}, tmp_path / "a.pt")
-    with pytest.raises(UnreadableFile, match="pickled code is never run"):
-        load_any(tmp_path / "a.pt")
-    np.savez(tmp_path / "params.npz", w_enc=np.array([Harm()], dtype=object))
-    with pytest.raises(UnreadableFile, match="plain numbers"):
-        load_any(tmp_path / "params.npz")
-    with zipfile.ZipFile(tmp_path / "params.npz", "w") as archive:
-        archive.writestr("words.txt", "no array")
-    with pytest.raises(UnreadableFile, match=r"'words\.txt' in it is no array"):
-        load_any(tmp_path / "params.npz")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.pt", b"", "pickled code is never run"),
-        ("a.npz", b"PK", "not a whole NumPy file"),
-        ("a.safetensors", b"123", "not a whole safetensors file"),
-        ("a.bin", b"", r"a \.bin file, expected \.pt"),
-    ],
-)
-def test_files_that_are_not_what_they_are_called(name, content, message, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        load_any(tmp_path / name)
-
-
-def test_folders_that_hold_nothing_or_too_much(tmp_path):
-    with pytest.raises(ExplanationError, match="only nothing found, expected one of sae_weights"):
-        load_any(tmp_path)
-    for name in ("ae.pt", "params.npz"):
-        (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ExplanationError, match=r"ae\.pt, params\.npz side by side"):
-        load_any(tmp_path)
-
-
-def test_a_list_in_a_pt_file_is_refused(tmp_path):
-    torch.save([1, 2], tmp_path / "a.pt")
-    with pytest.raises(UnreadableFile, match="holds a list"):
-        load_any(tmp_path / "a.pt")
-
-
-def test_saes_and_transcoders_are_told_apart(tmp_path):
-    sparsify_folder(tmp_path / "h.1")
-    sparsify_folder(tmp_path / "h.2", transcode=True)
-    with pytest.raises(ExplanationError, match="it holds an SAE"):
-        load_transcoders(tmp_path / "h.1")
-    with pytest.raises(ExplanationError, match="it holds a transcoder"):
-        load_sae(tmp_path / "h.2")
 
 
 @pytest.mark.slow
