@@ -7,20 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytest_plugins = ["pytester"]
+from .claim_texts import ANY, EQUAL, HEAD, TIGHT
 
-HEAD = 'model = "zoo:comparator"\nsemantics = "float32"\n'
-CLAIM = """
-[[claim]]
-name = "{name}"
-for = {{ x1 = "integer 0..1000000", x2 = "integer 0..1000000" }}
-{given}
-show = "abs(f(x1, x2)[0]) <= {most}"
-"""
-EQUAL = CLAIM.format(name="equal", given='given = "x1 == x2"', most="1e-6")
-ANY = CLAIM.format(name="any", given="", most="1e-6")
-TIGHT = CLAIM.format(name="tight", given="", most="1.0000002")
-"""Its truth hangs on the last bit: no proof within a few milliseconds."""
+pytest_plugins = ["pytester"]
 
 
 @pytest.fixture

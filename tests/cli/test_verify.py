@@ -5,18 +5,7 @@ from pathlib import Path
 
 import pytest
 
-HEAD = 'model = "zoo:comparator"\nsemantics = "float32"\n'
-CLAIM = """
-[[claim]]
-name = "{name}"
-for = {{ x1 = "integer 0..1000000", x2 = "integer 0..1000000" }}
-{given}
-show = "{show}"
-"""
-EQUAL = CLAIM.format(name="equal", given='given = "x1 == x2"', show="abs(f(x1, x2)[0]) <= 1e-6")
-ANY = CLAIM.format(name="any", given="", show="abs(f(x1, x2)[0]) <= 1e-6")
-TIGHT = CLAIM.format(name="tight", given="", show="abs(f(x1, x2)[0]) <= 1.0000002")
-"""Its truth hangs on the last bit: no proof within a few milliseconds."""
+from .claim_texts import ANY, EQUAL, HEAD, TIGHT
 
 
 @pytest.fixture

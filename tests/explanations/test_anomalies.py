@@ -41,15 +41,12 @@ from assay.mdl.streams import Universal
 from assay.models import zoo
 from click.testing import CliRunner
 
+from .memorised import seen
+
 
 @pytest.fixture(scope="module")
 def toy() -> Memorised:
     return train_repeated(RepeatedData(n=200, m=2, eps=0.02, steps=700, batch=128, lr=1e-2), 0)
-
-
-def seen(toy: Memorised, x: torch.Tensor) -> Observations:
-    outputs, captured = toy.network.run(x, capture=["hook_hidden"])
-    return Observations(captured["hook_hidden"], 1, outputs, x, x)
 
 
 @pytest.fixture(scope="module")

@@ -30,15 +30,12 @@ from assay.explanations.anomalies.repeated import explanation, features, ordinar
 from assay.explanations.components import svd_components
 from assay.models import zoo
 
+from .memorised import seen
+
 
 @pytest.fixture(scope="module")
 def toy() -> Memorised:
     return train_repeated(RepeatedData(n=200, m=8, eps=0.02, steps=600, batch=128, lr=1e-2), 1)
-
-
-def seen(toy: Memorised, x: torch.Tensor) -> Observations:
-    outputs, captured = toy.network.run(x, capture=["hook_hidden"])
-    return Observations(captured["hook_hidden"], 1, outputs, x, x)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from assay.models import Network
 from assay.proofs import Proved, check, claim, verify
 from torch import nn
 
-from .trees import NONE, asked, placed, scalars
+from .trees import NONE, asked, exactly, placed, scalars
 from .trees import network as stored
 
 REAL = {"x[0..2]": "real -1..1"}
@@ -32,17 +32,6 @@ def certified(show, variables, network, folder, **options):
     assert outcome.verdict.trusted == ()
     weights = dict(map(check.read_weights, folder.glob("*.safetensors")))
     return problem_of(outcome.verdict.certificate.path, weights)
-
-
-def exactly(problem, point):
-    """Every unit in fractions, by the definition."""
-    values = [Fraction(1), *point]
-    for made in problem.made[len(values) :]:
-        if isinstance(made, dict):
-            values.append(sum((Fraction(w, 2**check.FINE) * values[j] for j, w in made.items()), Fraction(0)))
-        else:
-            values.append(max(values[made[1][0]], Fraction(0)))
-    return values
 
 
 def network(seed, *widths):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from assay.proofs import check
 
-from .trees import NONE, asked, kind, network, scalars, statement
+from .trees import NONE, asked, exactly, kind, network, scalars, statement
 
 
 def mlp(seed, *widths):
@@ -19,17 +19,6 @@ def mlp(seed, *widths):
         tensors[f"b{k}"] = torch.randn(b, generator=generator) / 4
         operations += [["affine", [[2 * k, "matrix", f"w{k}", False]], f"@b{k}"], ["relu", 2 * k + 1]]
     return network(operations[:-1], widths[0], **tensors)
-
-
-def exactly(problem, point):
-    """Every unit in fractions, by the definition."""
-    values = [Fraction(1), *point]
-    for made in problem.made[len(values) :]:
-        if isinstance(made, dict):
-            values.append(sum((Fraction(w, 2**check.FINE) * values[j] for j, w in made.items()), Fraction(0)))
-        else:
-            values.append(max(values[made[1][0]], Fraction(0)))
-    return values
 
 
 def relus(problem):

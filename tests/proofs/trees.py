@@ -1,5 +1,7 @@
 """Claims and networks as certificates hold them, from text and from the prover's operations."""
 
+from fractions import Fraction
+
 from assay.proofs import check
 from assay.proofs.expressions import tree
 from assay.proofs.normal import normal
@@ -43,6 +45,17 @@ def kind(problem, layer):
     """The name of a layer's function, or "affine"."""
     made = problem.made[layer.units[0]]
     return "affine" if isinstance(made, dict) else made[0]
+
+
+def exactly(problem, point):
+    """Every unit in fractions, by the definition."""
+    values = [Fraction(1), *point]
+    for made in problem.made[len(values) :]:
+        if isinstance(made, dict):
+            values.append(sum((Fraction(w, 2**check.FINE) * values[j] for j, w in made.items()), Fraction(0)))
+        else:
+            values.append(max(values[made[1][0]], Fraction(0)))
+    return values
 
 
 def placed(problem, low, high, outer=None, exact=False):

@@ -29,15 +29,15 @@ def sums(n: int, length: int, frequencies: tuple[int, ...], noise: float, seed: 
 
 
 @cache
-def words(degree: int, length: int, noise: float, seed: int = 0) -> Subject:
-    """The regular representation of a symmetric group in a random basis, disturbed."""
-    elements = automaton(f"S{degree}")
-    n, generator = elements.states, torch.Generator().manual_seed(seed)
-    module = MatrixProduct(ProductConfig(elements.name, length, n))
-    turn = torch.eye(n) + 0.2 * torch.randn(n, n, generator=generator)
-    regular = torch.nn.functional.one_hot(elements.table.T, n).float()  # [x, s, s x]
+def products(name: str, length: int, noise: float, seed: int = 0) -> Subject:
+    """The transitions of an automaton in a random basis, disturbed; of a group its regular representation."""
+    task = automaton(name)
+    m, generator = task.states, torch.Generator().manual_seed(seed)
+    module = MatrixProduct(ProductConfig(task.name, length, m))
+    turn = torch.eye(m) + 0.2 * torch.randn(m, m, generator=generator)
+    steps = torch.nn.functional.one_hot(task.table.T, m).float()  # [x, s, the state after x]
     with torch.no_grad():
-        moved = torch.linalg.inv(turn) @ regular @ turn
+        moved = torch.linalg.inv(turn) @ steps @ turn
         module.M.copy_(moved + noise * torch.randn(moved.shape, generator=generator))
         module.start.copy_(turn[0])
         module.U.copy_(torch.linalg.inv(turn))
@@ -53,29 +53,13 @@ def summing() -> Callable[..., Subject]:
 @pytest.fixture(scope="session")
 def permuting() -> Callable[..., Subject]:
     """Networks that multiply permutations."""
-    return words
-
-
-@cache
-def brackets(depth: int, length: int, noise: float, seed: int = 0) -> Subject:
-    """The transitions of the automaton in a random basis, disturbed."""
-    task = automaton(f"D{depth}")
-    m, generator = task.states, torch.Generator().manual_seed(seed)
-    module = MatrixProduct(ProductConfig(task.name, length, m))
-    turn = torch.eye(m) + 0.2 * torch.randn(m, m, generator=generator)
-    steps = torch.nn.functional.one_hot(task.table.T, m).float()
-    with torch.no_grad():
-        moved = torch.linalg.inv(turn) @ steps @ turn
-        module.M.copy_(moved + noise * torch.randn(moved.shape, generator=generator))
-        module.start.copy_(turn[0])
-        module.U.copy_(torch.linalg.inv(turn))
-    return Subject(network(module))
+    return lambda degree, *rest: products(f"S{degree}", *rest)
 
 
 @pytest.fixture(scope="session")
 def bracketing() -> Callable[..., Subject]:
     """Networks that count brackets."""
-    return brackets
+    return lambda depth, *rest: products(f"D{depth}", *rest)
 
 
 @pytest.fixture(scope="session")
