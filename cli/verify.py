@@ -226,12 +226,12 @@ def _publish(
     found: Sequence[Judged], junit: Path | None, sarif: Path | None, allow_unknown: bool, as_json: bool
 ) -> None:
     """Write the verdicts for other people's tools."""
-    from assay.mdl.report import write_whole
+    from assay.models.storage import write_whole
 
     if junit is not None:
         write_whole(junit, junit_xml(found, allow_unknown))
     if sarif is not None:
-        write_whole(sarif, sarif_log(found))
+        write_whole(sarif, sarif_log(found).encode())
     if github.running():
         _annotate(github.claim_annotations(found, allow_unknown), as_json)
     github.append_summary(found)
