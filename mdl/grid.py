@@ -1,4 +1,4 @@
-"""Float to integer and back: the only place where it happens.
+"""Float to integer and back: data and coefficients on a grid of one step.
 
 A prediction is made in exact integer arithmetic (sums of products of integers, each below 2⁵³, in
 float64), so that sender and receiver, CPU and GPU, any batch and any order get the same integers.
