@@ -18,6 +18,7 @@ from .options import display_options, duration, memory_size
 from .sarif import sarif as sarif_log
 
 if TYPE_CHECKING:
+    from assay.mdl import Report
     from assay.proofs import Outcome
     from assay.proofs.claims import Semantics
 
@@ -126,8 +127,7 @@ def verify(
 
     Exit codes: 0 all proved, 1 one refuted, 3 none refuted but one unknown.
     """
-    from .outcomes import show
-    from .proved import noted, read_report
+    from .proved import read_report
 
     screen = Display(display, as_json)
     found: list[Judged] = []
@@ -143,10 +143,7 @@ def verify(
         with screen.working() as progress:
             for source in sources:
                 found += source.judged(_verified(source, ways, memory, seed, device, progress))
-    screen.document([judged.outcome.to_dict() for judged in found])
-    show(screen, [judged.outcome for judged in found])
-    for path, report in weighed:
-        noted(screen, path, report, [judged.outcome for judged in found])
+    _tell(screen, [judged.outcome for judged in found], weighed)
     _publish(found, junit, sarif, allow_unknown, as_json)
     ctx.exit(exit_code((judged.status for judged in found), allow_unknown))
 
@@ -178,6 +175,17 @@ def _verified(
         networks=source.networks,
         device=device,
     )
+
+
+def _tell(screen: Display, outcomes: list[Outcome], weighed: Sequence[tuple[Path, Report]]) -> None:
+    """Show the verdicts, and note them in the reports about the same model."""
+    from .outcomes import show
+    from .proved import noted
+
+    screen.document([outcome.to_dict() for outcome in outcomes])
+    show(screen, outcomes)
+    for path, report in weighed:
+        noted(screen, path, report, outcomes)
 
 
 def _explain(screen: Display, sources: Sequence[Source], ways: Ways) -> None:

@@ -116,11 +116,8 @@ def claim(
     faults: list[Fault] = []
     declared = _declared(variables, name, faults)
     if semantics not in get_args(Semantics):
-        faults.append(
-            Fault(
-                f"semantics {semantics[:40]!r}: expected 'real' or 'float32'", where=name, key=("semantics",)
-            )
-        )
+        message = f"semantics {semantics[:40]!r}: expected 'real' or 'float32'"
+        faults.append(Fault(message, where=name, key=("semantics",)))
     texts = {"given": given, "show": show}
     found = {key: _parsed(text, key, name, faults) for key, text in texts.items() if text is not None}
     faults += _unknown_names(found, variables, name)

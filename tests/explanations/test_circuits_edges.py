@@ -1,14 +1,19 @@
 """Circuits of edges: what a receiver hears is what path patching gives, whatever the donor."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 from assay.explanations.circuits import Donor, Graph, GraphCircuit
 from assay.explanations.circuits.streams import Streams, written
-from assay.models import Network
+from assay.models import Network, Transformer
+from torch import nn
+from torch.utils.hooks import RemovableHandle as Handle
 
 from .patching import EDGES, SHAPES, STARTS, by_source, close, network, received, tokens, without
+
+Patch = Callable[[torch.Tensor], torch.Tensor]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -21,59 +26,74 @@ def test_every_edge_kept_is_the_model(shape):
         assert close(received(GraphCircuit(net, graph, graph.real), x), net(x))
 
 
+def keeping(module: Transformer, kept: dict[str, torch.Tensor]) -> list[Handle]:
+    """Hooks that keep what the nodes of a run put out: embed, z of each layer's heads, m of each MLP."""
+
+    def keep(key):
+        return lambda _m, _i, out: kept.__setitem__(key, out)
+
+    handles = [module.hook_embed.register_forward_hook(keep("embed"))]
+    for i, block in enumerate(module.blocks):
+        handles.append(block.attn.hook_z.register_forward_hook(keep(f"z{i}")))
+        if not module.config.attn_only:
+            handles.append(block.hook_mlp_out.register_forward_hook(keep(f"m{i}")))
+    return handles
+
+
+def written_by(module: Transformer, source: str, kept: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What a node added to the stream in the run that is kept."""
+    if source == "input":
+        return kept["embed"]
+    layer, _, head = source[1:].partition(".h")
+    if source.startswith("m"):
+        return kept[f"m{layer}"]
+    return kept[f"z{layer}"][:, :, int(head)] @ module.blocks[int(layer)].attn.W_O[int(head)]
+
+
 def hooked(net: Network, x: torch.Tensor, source: str, target: str, lent: torch.Tensor) -> torch.Tensor:
     """Path patching with plain hooks: the reader's own input loses the write and gets the donor's.
 
     The writer's output is taken from the run itself, so nothing else of the graph is used.
     """
-    module, config = net.module, net.module.config
+    module: Transformer = net.module
     kept: dict[str, torch.Tensor] = {}
 
-    def write() -> torch.Tensor:
-        if source == "input":
-            return kept["embed"]
-        layer, _, head = source[1:].partition(".h")
-        if source.startswith("m"):
-            return kept[f"m{layer}"]
-        return kept[f"z{layer}"][:, :, int(head)] @ module.blocks[int(layer)].attn.W_O[int(head)]
-
-    def keep(key):
-        return lambda _m, _i, out: kept.__setitem__(key, out)
+    def patched(stream: torch.Tensor) -> torch.Tensor:
+        return stream - written_by(module, source, kept) + lent
 
     def patched_input(_m, inputs):
-        return (inputs[0] - write() + lent,)
+        return (patched(inputs[0]),)
 
-    handles = [module.hook_embed.register_forward_hook(keep("embed"))]
-    for i, block in enumerate(module.blocks):
-        handles.append(block.attn.hook_z.register_forward_hook(keep(f"z{i}")))
-        if not config.attn_only:
-            handles.append(block.hook_mlp_out.register_forward_hook(keep(f"m{i}")))
+    handles = keeping(module, kept)
     if target == "logits":
         handles.append(module.ln_final.register_forward_pre_hook(patched_input))
     elif target.startswith("m"):
         handles.append(module.blocks[int(target[1:])].ln2.register_forward_pre_hook(patched_input))
     else:
-        block = module.blocks[int(target[1])]
-        head, side = int(target[4]), target[-2]
-
-        def see(_m, inputs):
-            kept["stream"] = inputs[0]
-
-        def replace(_m, _i, out):
-            with_hole = block.ln1.forward(kept["stream"] - write() + lent)
-            attn = block.attn
-            out = out.clone()
-            W, b = getattr(attn, f"W_{side.upper()}"), getattr(attn, f"b_{side.upper()}")
-            out[:, :, head] = with_hole @ W[head] + b[head]
-            return out
-
-        handles.append(block.ln1.register_forward_pre_hook(see))
-        handles.append(getattr(block.attn, f"hook_{side}").register_forward_hook(replace))
+        handles += patching_a_side(module.blocks[int(target[1])], int(target[4]), target[-2], patched)
     try:
         return net(x)
     finally:
         for handle in handles:
             handle.remove()
+
+
+def patching_a_side(block: nn.Module, head: int, side: str, patched: Patch) -> list[Handle]:
+    """Hooks by which the queries, keys or values of one head read a patched stream."""
+    seen: list[torch.Tensor] = []
+
+    def see(_m, inputs):
+        seen[:] = [inputs[0]]
+
+    def replace(_m, _i, out):
+        attn, read = block.attn, block.ln1.forward(patched(seen[0]))
+        W, b = getattr(attn, f"W_{side.upper()}"), getattr(attn, f"b_{side.upper()}")
+        out = out.clone()
+        out[:, :, head] = read @ W[head] + b[head]
+        return out
+
+    hook = getattr(block.attn, f"hook_{side}")
+    return [block.ln1.register_forward_pre_hook(see), hook.register_forward_hook(replace)]
 
 
 @pytest.mark.parametrize(("edge", "donor"), list(itertools.product(EDGES, ("zero", "mean"))))

@@ -119,54 +119,61 @@ def lens(out: Path, only=tuple(LENS), kept=("",)) -> None:
         (folder / "full.json").write_text(json.dumps(full, default=str))
 
 
+SMALL = {
+    "vocab_size": 31,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 24,
+    "max_position_embeddings": 24,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+GPT2 = {
+    "vocab_size": 31,
+    "n_embd": 16,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 24,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+}  # fmt: skip
+LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+
+
 def hf_configs():
     import transformers as hf
 
-    small = {
-        "vocab_size": 31,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 24,
-    }
-    small |= {"max_position_embeddings": 24, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    gpt2 = {
-        "vocab_size": 31,
-        "n_embd": 16,
-        "n_layer": 2,
-        "n_head": 4,
-        "n_positions": 24,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    }
-    llama3 = {
-        "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
-    }  # fmt: skip
-    linear = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
     return {
-        "gpt2": hf.GPT2Config(**gpt2),
+        "gpt2": hf.GPT2Config(**GPT2),
         "gpt2-odd": hf.GPT2Config(
-            **gpt2, n_inner=20, scale_attn_by_inverse_layer_idx=True, activation_function="relu",
+            **GPT2, n_inner=20, scale_attn_by_inverse_layer_idx=True, activation_function="relu",
             tie_word_embeddings=False,
         ),
-        "pythia": hf.GPTNeoXConfig(**{**small, "hidden_size": 32}),
+        "pythia": hf.GPTNeoXConfig(**{**SMALL, "hidden_size": 32}),
         "neox-serial": hf.GPTNeoXConfig(
-            **small, use_parallel_residual=False, attention_bias=False, rotary_pct=0.5
+            **SMALL, use_parallel_residual=False, attention_bias=False, rotary_pct=0.5
         ),
-        "llama": hf.LlamaConfig(**small, num_key_value_heads=2),
-        "llama-3": hf.LlamaConfig(**small, rope_parameters=llama3, attention_bias=True),
-        "llama-linear": hf.LlamaConfig(**small, head_dim=6, rope_parameters=linear, tie_word_embeddings=True),
-        "mistral": hf.MistralConfig(**small, num_key_value_heads=2, sliding_window=3),
-        "qwen2": hf.Qwen2Config(**small, num_key_value_heads=2),
-        "qwen3": hf.Qwen3Config(**small, num_key_value_heads=2, head_dim=8),
-        "gemma": hf.GemmaConfig(**small, num_key_value_heads=1, head_dim=8),
+        "llama": hf.LlamaConfig(**SMALL, num_key_value_heads=2),
+        "llama-3": hf.LlamaConfig(**SMALL, rope_parameters=dict(LLAMA3), attention_bias=True),
+        "llama-linear": hf.LlamaConfig(
+            **SMALL, head_dim=6, rope_parameters=dict(LINEAR), tie_word_embeddings=True
+        ),
+        "mistral": hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=3),
+        "qwen2": hf.Qwen2Config(**SMALL, num_key_value_heads=2),
+        "qwen3": hf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=8),
+        "gemma": hf.GemmaConfig(**SMALL, num_key_value_heads=1, head_dim=8),
         "gemma2": hf.Gemma2Config(
-            **small, num_key_value_heads=2, head_dim=8, sliding_window=4, query_pre_attn_scalar=5,
+            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=4, query_pre_attn_scalar=5,
             attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
         ),
         "gemma3": hf.Gemma3TextConfig(
-            **{**small, "num_hidden_layers": 6}, num_key_value_heads=2, head_dim=8, sliding_window=4,
+            **{**SMALL, "num_hidden_layers": 6}, num_key_value_heads=2, head_dim=8, sliding_window=4,
         ),
         "other": hf.OPTConfig(
             vocab_size=31, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=24,
