@@ -119,7 +119,7 @@ def lens(out: Path, only=tuple(LENS), kept=("",)) -> None:
         (folder / "full.json").write_text(json.dumps(full, default=str))
 
 
-SMALL = {
+SMALL_HF = {
     "vocab_size": 31,
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -155,25 +155,25 @@ def hf_configs():
             **GPT2, n_inner=20, scale_attn_by_inverse_layer_idx=True, activation_function="relu",
             tie_word_embeddings=False,
         ),
-        "pythia": hf.GPTNeoXConfig(**{**SMALL, "hidden_size": 32}),
+        "pythia": hf.GPTNeoXConfig(**{**SMALL_HF, "hidden_size": 32}),
         "neox-serial": hf.GPTNeoXConfig(
-            **SMALL, use_parallel_residual=False, attention_bias=False, rotary_pct=0.5
+            **SMALL_HF, use_parallel_residual=False, attention_bias=False, rotary_pct=0.5
         ),
-        "llama": hf.LlamaConfig(**SMALL, num_key_value_heads=2),
-        "llama-3": hf.LlamaConfig(**SMALL, rope_parameters=dict(LLAMA3), attention_bias=True),
+        "llama": hf.LlamaConfig(**SMALL_HF, num_key_value_heads=2),
+        "llama-3": hf.LlamaConfig(**SMALL_HF, rope_parameters=dict(LLAMA3), attention_bias=True),
         "llama-linear": hf.LlamaConfig(
-            **SMALL, head_dim=6, rope_parameters=dict(LINEAR), tie_word_embeddings=True
+            **SMALL_HF, head_dim=6, rope_parameters=dict(LINEAR), tie_word_embeddings=True
         ),
-        "mistral": hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=3),
-        "qwen2": hf.Qwen2Config(**SMALL, num_key_value_heads=2),
-        "qwen3": hf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=8),
-        "gemma": hf.GemmaConfig(**SMALL, num_key_value_heads=1, head_dim=8),
+        "mistral": hf.MistralConfig(**SMALL_HF, num_key_value_heads=2, sliding_window=3),
+        "qwen2": hf.Qwen2Config(**SMALL_HF, num_key_value_heads=2),
+        "qwen3": hf.Qwen3Config(**SMALL_HF, num_key_value_heads=2, head_dim=8),
+        "gemma": hf.GemmaConfig(**SMALL_HF, num_key_value_heads=1, head_dim=8),
         "gemma2": hf.Gemma2Config(
-            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=4, query_pre_attn_scalar=5,
+            **SMALL_HF, num_key_value_heads=2, head_dim=8, sliding_window=4, query_pre_attn_scalar=5,
             attn_logit_softcapping=2.0, final_logit_softcapping=3.0,
         ),
         "gemma3": hf.Gemma3TextConfig(
-            **{**SMALL, "num_hidden_layers": 6}, num_key_value_heads=2, head_dim=8, sliding_window=4,
+            **{**SMALL_HF, "num_hidden_layers": 6}, num_key_value_heads=2, head_dim=8, sliding_window=4,
         ),
         "other": hf.OPTConfig(
             vocab_size=31, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=24,
