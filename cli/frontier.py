@@ -12,7 +12,7 @@ import click
 from .display import Display
 from .evidence import check_usage, gathered
 from .failures import Command, Failure
-from .options import display_options, explain_option, running_options, subject_options
+from .options import display_options, explain_option, running_options, setting_option, subject_options
 
 if TYPE_CHECKING:
     from assay.explanations.tradeoff import Tradeoff
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @subject_options
 @explain_option
-@click.option(
-    "--setting",
-    type=click.Choice(["site", "mechanism"]),
-    default="site",
-    show_default=True,
-    help="Explain the activations at a site, or how inputs become outputs.",
-)
+@setting_option
 @click.option(
     "--at",
     type=click.FloatRange(0, min_open=True),

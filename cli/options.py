@@ -67,16 +67,19 @@ def subject_options(command: F) -> F:
     return all_of(options, command)
 
 
+setting_option = click.option(
+    "--setting",
+    type=click.Choice(["site", "mechanism"]),
+    default="site",
+    show_default=True,
+    help="Explain the activations at a site, or how inputs become outputs.",
+)
+
+
 def setting_options(command: F) -> F:
     """Add ``--setting`` and ``--target``."""
     options = (
-        click.option(
-            "--setting",
-            type=click.Choice(["site", "mechanism"]),
-            default="site",
-            show_default=True,
-            help="Explain the activations at a site, or how inputs become outputs.",
-        ),
+        setting_option,
         click.option(
             "--target",
             type=click.Choice(["activations", "outputs", "answers"]),

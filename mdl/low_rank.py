@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .grid import EXACT
 from .lengths import Floats, elias_delta, signed_delta
-from .part_codes import SlicePrices, known_range, step_exponent
+from .part_codes import SlicePrices, known_range, to_precision
 from .streams import Frozen, StreamCode, shortest
 from .tally import Histogram, Ints
 
@@ -161,12 +161,9 @@ class _Rounded:
 
 
 def _rounded(U: Tensor, V: Tensor, precision: int, flat: Ints, exponent: int) -> _Rounded:
-    exponents = step_exponent(U, precision), step_exponent(V, precision)
-    left, right = (
-        (factor * 2.0**-e).round().long().cpu().numpy() for factor, e in zip((U, V), exponents, strict=True)
-    )
-    residual = flat - product(left, right, sum(exponents) - exponent).reshape(flat.shape)
-    return _Rounded(left, right, exponents, precision, residual)
+    (left, e), (right, f) = to_precision(U, precision), to_precision(V, precision)
+    residual = flat - product(left, right, e + f - exponent).reshape(flat.shape)
+    return _Rounded(left, right, (e, f), precision, residual)
 
 
 def _gaussian(integers: Ints) -> float:

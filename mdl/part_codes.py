@@ -71,6 +71,12 @@ def step_exponent(values: Tensor, precision: int) -> int:
     return max(math.ceil(math.log2(largest) - math.log2(top + 0.499)), -1022)
 
 
+def to_precision(values: Tensor, precision: int) -> tuple[Ints, int]:
+    """round(values / 2^e), and the least e at which that fits into ``precision`` bits."""
+    exponent = step_exponent(values, precision)
+    return (values.double() * 2.0**-exponent).round().long().cpu().numpy(), exponent
+
+
 def numeric_ways(
     flat: Ints, given: Bools | None, known: Range, frame: Frame, thorough: bool
 ) -> Iterator[SlicePrices]:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from .grid import EXACT
 from .lengths import log2_binomial
 from .low_rank import MOST_BITS, entropy
-from .part_codes import step_exponent
+from .part_codes import to_precision
 from .tally import Ints
 
 if TYPE_CHECKING:
@@ -68,16 +67,11 @@ class _Trial:
         if not LEAST_BITS <= min(precision) <= max(precision) <= MOST_BITS:
             return float("inf")
         if precision not in self.tried:
-            rows, rows_exponent = _on_grid(self.through.rows, precision[0])
-            codes, codes_exponent = _on_grid(self.through.codes, precision[1])
+            rows, rows_exponent = to_precision(self.through.rows, precision[0])
+            codes, codes_exponent = to_precision(self.through.codes, precision[1])
             left = self.flat - combined(codes, rows, rows_exponent + codes_exponent - self.exponent)
             self.tried[precision] = entropy(rows) + _sparse(codes) + entropy(left)
         return self.tried[precision]
-
-
-def _on_grid(values: Tensor, precision: int) -> tuple[Ints, int]:
-    exponent = step_exponent(values, precision)
-    return (values.double() * 2.0**-exponent).round().long().cpu().numpy(), exponent
 
 
 def _sparse(codes: Ints) -> float:
