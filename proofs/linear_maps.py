@@ -1,9 +1,8 @@
-"""Matrix products and convolutions: linear maps where one side is a tensor of the network."""
+"""Matrix products: linear maps where one side is a tensor of the network."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .arithmetic import add, products, scaled, total
-from .faults import RefusalError
+from .ramps import rounded
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
@@ -113,7 +112,7 @@ def _biased(t: Tracer, c: Ids, a: Ids, b: Ids) -> Symbol:
             t.tape.stored(name or "")
             return t.symbol(_mapped(t, a, b, groups, name))
     product = contract(t, a[None], b)[0] if a.ndim == 1 else contract(t, a, b)
-    return add(t, t.symbol(product), t.symbol(c))
+    return add(t, t.symbol(product), t.symbol(rounded(t, c, a.shape[-1])))  # torch may add it first
 
 
 def _rows_of(t: Tracer, weights: Ids, groups: list[Group]) -> int:
@@ -130,45 +129,6 @@ def _product_of(t: Tracer, x: Any, y: Any) -> Symbol:
     return t.symbol(found[..., 0] if b.ndim == 1 else found)
 
 
-def convolved(
-    t: Tracer,
-    x: Symbol,
-    weight: Any,
-    bias: Any,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-) -> Symbol:
-    """A convolution over images with zeros around them."""
-    kernel = t.ids(weight)
-    name = t.tape.tensor_of(kernel)
-    if transposed or kernel.ndim != 4 or name is None:
-        raise RefusalError("only convolutions over two axes with stored kernels have an exact form here")
-    if len(kernel.ravel()) != t.tape.parameters[name].numel():
-        raise RefusalError("a part of a kernel")
-    t.tape.stored(name)
-    images, datum = t.tape.together([x.ids.numpy().reshape(len(x), -1)], axis=1)
-    places = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(x.shape[2:], kernel.shape[2:], stride, padding, dilation, strict=True)
-    ]
-    shape = (kernel.shape[0], *places)
-    how = (name, list(x.shape[1:]), list(stride), list(padding), list(dilation), groups)
-    found = []
-    for image, which in zip(images[0], datum, strict=True):
-        read = t.tape.units(image, nothing=True)
-        cells = t.tape.once(
-            ("conv2d", str(how), read.tobytes()),
-            partial(t.tape.add, "conv2d", int(np.prod(shape)), bool(which == 0), read, how=how),
-        )
-        found.append(t.tape.back(cells, np.full(cells.shape, which)).reshape(shape))
-    made = t.symbol(np.stack(found))
-    return made if bias is None else add(t, made, t.symbol(t.ids(bias)[:, None, None]))
-
-
 MAPS: dict[Any, Handler] = {
     aten.mm: _product_of,
     aten.bmm: _product_of,
@@ -178,7 +138,6 @@ MAPS: dict[Any, Handler] = {
     aten.addmm: added_product,
     aten.addmv: added_product,
     aten.baddbmm: added_product,
-    aten.convolution: convolved,
 }
 WHOLE_MAPS: dict[Any, Handler] = {
     functional.linear: linear,

@@ -19,7 +19,9 @@ where map… is one of
                                               and so often
     "pick", [place…]                          the component at each place, 0 for -1
     "matrix", weight, transposed              W v, or Wᵀ v; of more than two axes the last one is W's columns
-    "conv2d", weight, [c, h, w], [stride…], [padding…], [dilation…], groups
+    "convolution", weight, [channels, sizes…], [stride…], [dilation…], groups, swapped, [place…]
+                                              of an image whose components are at these places, 0 for -1 (null:
+                                              all in order); swapped where the weight is [depth, out, window…]
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from .faults import InputError, RefusalError
 from .functions import FUNCTIONS, WHOLES
 from .linear_maps import MAPS, WHOLE_MAPS
 from .logarithms import LOGARITHMS
+from .convolutions import CONVOLUTIONS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
@@ -44,7 +47,7 @@ from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
-_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS}
+_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS}
 _WHOLES = {**PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
 
 
@@ -113,13 +116,3 @@ def _written(tape: Tape, outputs: Ids) -> Graph:
     single = all(tape.parameters[name].dtype == torch.float32 for name in used)
     tensors = {name: tape.stored(name) for name in used}
     return Graph(tuple(writer.operations), tensors, tape.size, len(outputs), single, tape)
-
-
-def window_places(
-    window: Sequence[int], image: list[int], stride: list[int], padding: list[int], dilation: list[int]
-) -> list[int]:
-    """How many places a convolution's window has on each axis of an image [channels, height, width]."""
-    return [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(image[1:], window, stride, padding, dilation, strict=True)
-    ]

@@ -3,7 +3,8 @@
 A term of an affine operation is `[s, places, weight, loops]`. `loops` are `[n, row, weight, component]`, the
 first outermost: together they visit places i of n1 x n2 x …, and each visit adds weight[Σ i·weight] times
 component Σ i·component of value s to row Σ i·row. `places`, where it is not null, first picks components of
-s, -1 for none. So a matrix is two loops, its transpose the same two with other strides, a convolution seven.
+s, -1 for none. So a matrix is two loops, its transpose the same two with other strides, a convolution over
+two axes seven.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
+from .convolutions import Shape, convolution_loops
+from .lowering import Graph
 
-from .lowering import Graph, window_places
-
-Shape = tuple[int, ...]
 Loops = list[list[int]]
 
 
@@ -56,35 +55,5 @@ def _term(s: int, how: list[Any], size: int, shapes: Mapping[str, Shape]) -> lis
             straight = [[rows, 1, columns, 0], [columns, 0, 1, 1]]
             turned = [[columns, 1, 1, 0], [rows, 0, columns, 1]]
             return [s, None, f"@{name}", turned if transposed else straight]
-    _, name, *geometry = how
-    return [s, *_convolution(name, shapes[name], *geometry)]
-
-
-def _convolution(
-    name: str,
-    kernel: Shape,
-    image: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-) -> list[Any]:
-    """Places of the padded image, weight and loops of a two-dimensional convolution."""
-    out, depth, *window = kernel
-    rows, columns = window_places(window, image, stride, padding, dilation)
-    channels, height, width = image
-    wide = width + 2 * padding[1]
-    plane, area = (height + 2 * padding[0]) * wide, prod(window)
-    loops = [
-        [groups, out // groups * rows * columns, out // groups * depth * area, depth * plane],
-        [out // groups, rows * columns, depth * area, 0],
-        [rows, columns, 0, stride[0] * wide],
-        [columns, 1, 0, stride[1]],
-        [depth, 0, area, plane],
-        [window[0], 0, window[1], dilation[0] * wide],
-        [window[1], 0, 1, dilation[1]],
-    ]
-    inside = np.arange(channels * height * width).reshape(channels, height, width)
-    sides = [(0, 0), (padding[0], padding[0]), (padding[1], padding[1])]
-    places = np.pad(inside, sides, constant_values=-1).ravel().tolist() if any(padding) else None
-    return [places, f"@{name}", loops]
+    _, name, *geometry, places = how
+    return [s, places, f"@{name}", convolution_loops(shapes[name], *geometry)]

@@ -41,8 +41,8 @@ class Record:
     """What was computed: cells `first` and following.
 
     Attributes:
-        kind: "sum" (Σ factor · cells + const), "matrix", "conv2d", "scale" (cells times a tensor's entries),
-            "weights" (a tensor's entries), "table", or a function of one or two cells each.
+        kind: "sum" (Σ factor · cells + const), "matrix", "convolution", "scale" (cells times a tensor's
+            entries), "weights" (a tensor's entries), "table", or a function of one or two cells each.
         sources: ids of the cells that are read, one array for each argument; in a sum -1 stands for nothing.
         factors: of a sum, as texts.
         how: name of the tensor, and what else the map needs.
@@ -263,7 +263,10 @@ class Writer:
         elif kind == "scale":
             terms = [[s, kind, *record.how, places] for s, _, places in self.picks(sources[0])]
             operation = ["affine", terms, const]
-        elif kind in ("matrix", "conv2d"):
+        elif kind == "convolution":
+            terms = [[s, kind, *record.how, places] for s, places in self.image(sources[0])]
+            operation = ["affine", terms, const]
+        elif kind == "matrix":
             operation = ["affine", [[self.at(sources[0]), kind, *record.how]], const]
         else:
             operation = [kind, *[self.at(ids) for ids in sources], *record.how]
@@ -297,6 +300,13 @@ class Writer:
         if key not in self.picked:
             self.picked[key] = self.append(["affine", self.picks(ids), "0"], len(ids))
         return self.picked[key]
+
+    def image(self, ids: Ids) -> list[tuple[int, list[int] | None]]:
+        """The values that have some of the cells, each with where; no component is read at two places."""
+        kept = ids[ids >= 0]
+        if self.whole(ids) is not None or len(np.unique(kept)) < len(kept):
+            return [(self.at(ids), None)]
+        return [(s, places) for s, _, places in self.picks(ids)]
 
     def picks(self, ids: Ids) -> list[list[Any]]:
         """For each value that has some of the cells, where it has each, -1 for elsewhere."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .lowering import Graph, window_places
+from .convolutions import convolution_matrix
+from .lowering import Graph
 from .program import Affine, Function, Matrix, Program, Relu
 from .tape import Operation
 
@@ -126,7 +127,7 @@ def roundings(matrices: list[Matrix], offset: Matrix) -> int:
 
 
 def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
-    """Matrix [out, in] of a "times", "pick", "scale", "matrix" or "conv2d" of `size` numbers."""
+    """Matrix [out, in] of a "times", "pick", "scale", "matrix" or "convolution" of `size` numbers."""
     kind, *rest = how
     if kind == "pick":
         chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[rest[0]]
@@ -141,26 +142,5 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
     if kind == "matrix":
         weights = tensors[rest[0]].reshape(-1, tensors[rest[0]].shape[-1])
         return weights.T if rest[1] else weights
-    return _convolution(tensors[rest[0]], *rest[1:])
-
-
-def _convolution(
-    kernel: Matrix,
-    image: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    groups: int,
-) -> Matrix:
-    out, per_group, *window = kernel.shape
-    channels, height, width = image
-    rows, cols = window_places(window, image, stride, padding, dilation)
-    matrix = np.zeros((out, rows, cols, channels, height, width))
-    for o, c, i, j in np.ndindex(out, per_group, *window):
-        channel = (o // (out // groups)) * per_group + c
-        for r, s in np.ndindex(rows, cols):
-            y = r * stride[0] - padding[0] + i * dilation[0]
-            x = s * stride[1] - padding[1] + j * dilation[1]
-            if 0 <= y < height and 0 <= x < width:
-                matrix[o, r, s, channel, y, x] = kernel[o, c, i, j]
-    return matrix.reshape(out * rows * cols, -1)
+    name, *geometry, places = rest
+    return convolution_matrix(tensors[name], size, places, *geometry)
