@@ -90,6 +90,7 @@ def convolved(
 ) -> Symbol:
     """A convolution over images [batch, channels, sizes…] with zeros around them."""
     ids, kernel, n = t.ids(x), t.ids(weight), x.ndim - 2
+    space = tuple(range(2, n + 2))
     stride, padding, dilation, more = (
         list(each) * n if len(each) == 1 else list(each)
         for each in (stride, padding, dilation, output_padding)
@@ -98,19 +99,19 @@ def convolved(
         ids = _spread(ids, stride)
         reach = [d * (k - 1) - p for d, k, p in zip(dilation, kernel.shape[2:], padding, strict=True)]
         ids = _around(ids, reach, [a + b for a, b in zip(reach, more, strict=True)])
-        ids, stride = np.flip(ids, range(2, n + 2)), [1] * n
+        ids, stride = np.flip(ids, space), [1] * n
     else:
         ids = _around(ids, padding, padding)
     geometry = ([ids.shape[1], *ids.shape[2:]], stride, dilation, groups, transposed)
     found = _over_images(t, ids, kernel, bias, geometry)
-    return t.symbol(np.flip(found, range(2, n + 2)) if transposed else found)
+    return t.symbol(np.flip(found, space) if transposed else found)
 
 
 def _spread(ids: Ids, stride: list[int]) -> Ids:
     """Zeros between the numbers of each axis of space."""
     sizes = [(size - 1) * s + 1 for size, s in zip(ids.shape[2:], stride, strict=True)]
     found = np.full((*ids.shape[:2], *sizes), -1)
-    found[(..., *(slice(None, None, s) for s in stride))] = ids
+    found[(slice(None), slice(None), *(slice(None, None, s) for s in stride))] = ids
     return found
 
 
@@ -166,7 +167,9 @@ def _of_windows(t: Tracer, ids: Ids, kernel: Ids, bias: Any, geometry: tuple[Any
     cut, n = torch.as_tensor(np.ascontiguousarray(ids)), ids.ndim - 2
     for axis, (k, s, d) in enumerate(zip(kernel.shape[2:], stride, dilation, strict=True), 2):
         cut = cut.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
-    windows = np.moveaxis(cut.unflatten(1, (groups, -1)).numpy(), 2, 2 + n)  # [b, groups, places, depth, …]
+    windows = np.moveaxis(
+        cut.reshape(len(ids), groups, -1, *cut.shape[2:]).numpy(), 2, 2 + n
+    )  # [b, groups, places, depth, …]
     depth = ids.shape[1] // groups
     rows = windows.reshape(len(ids), groups, -1, depth * prod(kernel.shape[2:]))
     parts = kernel.reshape(groups, -1, *kernel.shape[1:])

@@ -20,13 +20,13 @@ where map… is one of
     "pick", [place…]                          the component at each place, 0 for -1
     "matrix", weight, transposed              W v, or Wᵀ v; of more than two axes the last one is W's columns
     "convolution", weight, [channels, sizes…], [stride…], [dilation…], groups, swapped, [place…]
-                                              of an image whose components are at these places, 0 for -1 (null:
-                                              all in order); swapped where the weight is [depth, out, window…]
+                                              of an image whose components lie at these places (as in "pick";
+                                              null: all in order); swapped: the weight is [depth, out, window…]
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,19 +36,27 @@ from torch import nn
 
 from .arithmetic import ARITHMETIC, PLAIN
 from .faults import InputError, RefusalError
+from .convolutions import CONVOLUTIONS
 from .functions import FUNCTIONS, WHOLES
 from .linear_maps import MAPS, WHOLE_MAPS
 from .logarithms import LOGARITHMS
-from .convolutions import CONVOLUTIONS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .recurrent import RECURRENT
 from .softmax import ATTENTION, SOFTMAX
+from .placing import PLACES
+from .pooling import POOLS, WHOLE_POOLS
 from .symbols import Tracer
+from .resampling import RESAMPLING
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
-_HANDLERS = {**MOVES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS}
-_WHOLES = {**PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **RECURRENT}
+_HANDLERS = {
+    **MOVES, **PLACES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS,
+    **POOLS, **RESAMPLING,
+}  # fmt: skip
+_WHOLES = {
+    **PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **WHOLE_POOLS, **RECURRENT,
+}  # fmt: skip
 
 
 class UnsupportedError(InputError):

@@ -77,7 +77,8 @@ def _put(t: Tracer, x: Any, indices: list[Any], values: Any, accumulate: bool = 
     if accumulate or any(isinstance(each, Symbol) for each in indices):
         raise RefusalError("places that depend on the input")
     ids = torch.as_tensor(t.ids(x)).clone()
-    return t.symbol(ids.index_put_(tuple(indices), torch.as_tensor(t.ids(values))), x.dtype)
+    ids[tuple(slice(None) if each is None else each for each in indices)] = torch.as_tensor(t.ids(values))
+    return t.symbol(ids, x.dtype)
 
 
 def _looked_up(t: Tracer, weight: Any, indices: Any, *args: Any) -> Symbol:

@@ -1,4 +1,4 @@
-"""Norms, variances and pooling, in sums, products and roots.
+"""Norms and variances, in sums, products and roots.
 
 Kernels of torch have their own ways to a mean and a variance: roundings are counted several times for them.
 """
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from .arithmetic import add, broadcast, multiply, products, total
 from .faults import RefusalError
-from .ramps import largest, rounded, shifted
+from .ramps import rounded, shifted
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
@@ -122,52 +122,9 @@ def _spread_out(t: Tracer, ids: Ids, mean: Ids) -> Ids:
     return t.tape.apply("sum", *[a] * copies, *[b] * copies, factors=factors)
 
 
-def _windows(
-    t: Tracer, x: Symbol, size: list[int], stride: list[int], padding: list[int], fill: float
-) -> Ids:
-    """Windows [..., places, places, components] of images."""
-    around = [padding[-1], padding[-1], padding[0], padding[0]]
-    ids = torch.constant_pad_nd(torch.as_tensor(t.ids(x)), around, t.tape.constant(fill))
-    stride = stride or size
-    cut = ids.unfold(-2, size[0], stride[0]).unfold(-2, size[-1], stride[-1])
-    return np.asarray(cut.flatten(-2).numpy())
-
-
-def _max_pool(
-    t: Tracer,
-    x: Symbol,
-    size: list[int],
-    stride: Any = (),
-    padding: Any = (0,),
-    dilation: Any = (1,),
-    ceil_mode: bool = False,
-) -> tuple[Symbol, None]:
-    if ceil_mode or any(d != 1 for d in dilation) or any(padding):
-        raise RefusalError("only pooling over plain windows has an exact form here")
-    return t.symbol(largest(t, _windows(t, x, size, list(stride), list(padding), 0.0))), None
-
-
-def _mean_pool(
-    t: Tracer,
-    x: Symbol,
-    size: list[int],
-    stride: Any = (),
-    padding: Any = (0,),
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Symbol:
-    if ceil_mode or (any(padding) and not count_include_pad):
-        raise RefusalError("only pooling over plain windows has an exact form here")
-    windows = _windows(t, x, size, list(stride), list(padding), 0.0)
-    return t.symbol(total(t, windows, -1, Fraction(1, divisor_override or windows.shape[-1])))
-
-
 NORMS: dict[Any, Handler] = {
     aten.native_layer_norm: _native_layer_norm,
     aten.native_batch_norm: batch_norm,
     aten.var: variance,
-    aten.max_pool2d_with_indices: _max_pool,
-    aten.avg_pool2d: _mean_pool,
 }
 WHOLE_NORMS: dict[Any, Handler] = {functional.layer_norm: layer_norm, functional.rms_norm: rms_norm}

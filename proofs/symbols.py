@@ -15,6 +15,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from .faults import Fault, RefusalError
@@ -44,10 +46,11 @@ class Symbol(Tensor):
     ) -> Any:
         """What torch would break down too early is taken whole; everything else goes on."""
         tracer = _tracer(args, kwargs)
+        args, kwargs = tree_map(tracer.seen, (args, kwargs or {}))
         if func in tracer.wholes:
-            return tracer.attempt(tracer.wholes[func], func, args, kwargs or {})
+            return tracer.attempt(tracer.wholes[func], func, args, kwargs)
         with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -62,6 +65,34 @@ class Symbol(Tensor):
 
 def _tracer(args: Any, kwargs: Any) -> Tracer:
     return next(leaf.tracer for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Symbol))
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees to it that tensors into which symbols were written are symbols from then on."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tracer = tracer
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(self.tracer.seen, (args, kwargs or {}))
+        if any(isinstance(leaf, Symbol) for leaf in tree_flatten((args, kwargs))[0]):
+            return tree_map(self.tracer.seen, self.tracer.operation(func, args, kwargs))
+        return func(*args, **kwargs)
+
+
+class _Calls(TorchFunctionMode):
+    """The same where torch is called, before it breaks down what is done."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = (
+            tree_map(self.tracer.seen, (args, kwargs or {})) if self.tracer.written else (args, kwargs)
+        )
+        return func(*args, **(kwargs or {}))
 
 
 class Tracer:
@@ -90,6 +121,7 @@ class Tracer:
         self.input_dtype = torch.long if tokens else self.dtype
         self.tape = Tape(int(np.prod(in_shape, dtype=np.int64)), parameters)
         self.storages = {t.untyped_storage().data_ptr(): name for name, t in parameters.items() if t.numel()}
+        self.written: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # storage: whole, ids, what it held
         self.faults: list[Fault] = []
         self.sites: dict[str, Ids] = {}
         self.path = [""]
@@ -99,8 +131,8 @@ class Tracer:
         first = np.arange(self.tape.size).reshape(1, *self.in_shape)
         x = self.symbol(np.concatenate([first, first + SECOND]), self.input_dtype)
         try:
-            with torch.no_grad(), self.watched(), self.swapped(), _plain_attention():
-                result = self.module(x)
+            with torch.no_grad(), self.watched(), self.swapped(), _plain_attention(), self.followed():
+                result = self.seen(self.module(x))
         except TooLargeError as error:
             self.fault(str(error))
             return np.zeros(1, dtype=np.int64)
@@ -138,6 +170,38 @@ class Tracer:
                 held[last] = tensor
 
     @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Follow what is written into tensors of numbers; they get back what they held."""
+        try:
+            with _Calls(self), _Operations(self):
+                yield
+        finally:
+            for whole, _, held in self.written.values():
+                whole.copy_(held)
+
+    def seen(self, leaf: Any) -> Any:
+        """A tensor into which symbols were written as a symbol."""
+        if not self.written or not isinstance(leaf, Tensor) or isinstance(leaf, Symbol):
+            return leaf
+        whole, ids, _ = self.written.get(leaf.untyped_storage().data_ptr(), (None, None, None))
+        if whole is None or ids is None or not leaf.numel():
+            return leaf
+        if leaf.dtype != whole.dtype:
+            raise RuntimeError(f"{whole.dtype} that depend on the input are read as {leaf.dtype}")
+        return self.symbol(ids.as_strided(leaf.shape, leaf.stride(), leaf.storage_offset()), leaf.dtype)
+
+    def adopted(self, target: Tensor) -> Symbol:
+        """A tensor of numbers as a symbol, since symbols are written into it; as numbers it is spoilt."""
+        storage = target.untyped_storage()
+        if storage.data_ptr() in self.storages:
+            raise RefusalError("it writes into a tensor of the network")
+        whole = torch.empty(0, dtype=target.dtype).set_(storage)
+        ids = torch.as_tensor(self.tape.constant_ids(whole))
+        self.written[storage.data_ptr()] = whole, ids, whole.clone()
+        whole.fill_(torch.nan if whole.is_floating_point() else 1)
+        return cast(Symbol, self.seen(target))
+
+    @contextmanager
     def watched(self) -> Iterator[None]:
         """Follow which module runs, and keep what each gives."""
         handles = []
@@ -158,6 +222,7 @@ class Tracer:
     def left(self, path: str, module: nn.Module, args: Any, result: Any) -> None:
         """A module ends."""
         self.path.pop()
+        result = self.seen(result)
         if isinstance(result, Symbol) and result.ids.ndim and self.separate(result):
             self.sites[path] = result.ids[0].numpy().ravel().copy()
 
@@ -172,11 +237,11 @@ class Tracer:
         symbols = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Symbol)]
         packet, name = func.overloadpacket, func.overloadpacket.__name__
         changes = name.endswith("_") and not name.startswith("_") and packet not in self.handlers
-        if not changes and all(bool((s.ids < 0).all()) for s in symbols):
-            return func(*tree_map(self.number, args), **tree_map(self.number, kwargs))
         if changes:
-            return self.in_place(name, args, kwargs)
-        handler = self.handlers.get(packet)
+            return self.attempt(lambda t, *a, **k: t.in_place(name, a, k), func, args, kwargs)
+        handler, copies = self.handlers.get(packet), not func._schema.is_mutable and not func.is_view
+        if copies and all(bool((s.ids < 0).all()) for s in symbols):
+            return func(*tree_map(self.number, args), **tree_map(self.number, kwargs))
         return self.attempt(handler, func, args, kwargs)
 
     def attempt(self, handler: Handler | None, func: Any, args: Any, kwargs: Any) -> Any:
@@ -212,15 +277,25 @@ class Tracer:
 
     def in_place(self, name: str, args: Any, kwargs: Any) -> Any:
         """What changes its first argument: the same without that, written over it."""
-        target = args[0]
-        if not isinstance(target, Symbol):
-            raise RuntimeError(f"{name} writes what depends on the input into another tensor")
+        target = args[0] if isinstance(args[0], Symbol) else self.adopted(args[0])
         if name in ("copy_", "fill_", "zero_"):
             new = args[1] if len(args) > 1 else 0.0
         else:
-            new = getattr(torch.ops.aten, name[:-1])(*args, **kwargs)
-        target.ids.copy_(torch.as_tensor(self.ids(new)))
-        return target
+            new = getattr(torch.ops.aten, name[:-1])(target, *args[1:], **kwargs)
+        target.ids.copy_(torch.as_tensor(self.ids(self.fitting(new, target.dtype))))
+        return args[0]
+
+    def fitting(self, new: Any, dtype: torch.dtype) -> Any:
+        """What is written into a tensor of a type; numbers are rounded to it."""
+        if not isinstance(new, Tensor):
+            return torch.tensor(new, dtype=dtype)
+        if not isinstance(new, Symbol) and new.untyped_storage().data_ptr() not in self.storages:
+            return new.to(dtype)
+        if not torch.can_cast(new.dtype, dtype) or (
+            new.dtype.is_floating_point and new.dtype.itemsize > dtype.itemsize
+        ):
+            raise RefusalError(f"{new.dtype} is written into {dtype}")
+        return new
 
     def scalar(self, value: float) -> Fraction:
         """A number as torch uses it: rounded to the network's type."""
