@@ -180,6 +180,16 @@ def total(t: Tracer, ids: Ids, axis: int, factor: Fraction = Fraction(1), copies
     return t.tape.back(found[where.ravel()].reshape(datum.shape), datum)
 
 
+def rows(t: Tracer, x: Symbol, dim: int | list[int] | None) -> tuple[Ids, tuple[int, ...]]:
+    """The ids with some axes (all, if none are told) joined to the last one, and which these are."""
+    axes = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
+    axes = sorted({axis % x.ndim for axis in axes})
+    ids = np.moveaxis(t.ids(x), axes, range(-len(axes), 0))
+    return ids.reshape(*ids.shape[: x.ndim - len(axes)], int(np.prod([x.shape[a] for a in axes]))), tuple(
+        axes
+    )
+
+
 def reduced(
     t: Tracer,
     x: Symbol,
@@ -188,14 +198,9 @@ def reduced(
     mean: bool = False,
 ) -> Symbol:
     """Sums or means along axes."""
-    axes = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
-    axes = sorted({axis % x.ndim for axis in axes})
-    count = int(np.prod([x.shape[axis] for axis in axes]))
-    rest = [k for k in range(x.ndim) if k not in axes]
-    ids = t.ids(x).transpose(*rest, *axes).reshape(*(x.shape[k] for k in rest), count)
-    found = total(t, ids, -1, Fraction(1, count) if mean else Fraction(1))
-    shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
-    return t.symbol(found.reshape(shape) if keepdim else found)
+    ids, axes = rows(t, x, dim)
+    found = total(t, ids, -1, Fraction(1, ids.shape[-1]) if mean else Fraction(1))
+    return t.symbol(np.expand_dims(found, axes) if keepdim else found)
 
 
 def _summed(mean: bool) -> Handler:
@@ -271,6 +276,7 @@ __all__ = [
     "multiply",
     "products",
     "reduced",
+    "rows",
     "scaled",
     "subtract",
     "total",

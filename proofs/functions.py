@@ -85,6 +85,45 @@ def _ramps(t: Tracer, ids: Ids, below: Ids, factor: float) -> Ids:
     return t.tape.apply("sum", positive(t, ids), below, factors=("1", told))
 
 
+def randomly_leaky(
+    t: Tracer, x: Any, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any
+) -> Symbol:
+    """The mean of two slopes below 0."""
+    if training:
+        raise RefusalError("slopes drawn at random")
+    return leaky(t, x, (lower + upper) / 2)
+
+
+def soft_shrink(t: Tracer, x: Any, edge: float = 0.5) -> Symbol:
+    """relu(v - edge) - relu(-v - edge)."""
+    ids, number = t.ids(x), float(t.scalar(edge))
+    above, below = (positive(t, shifted(t, side, -number)) for side in (ids, scaled(t, ids, Fraction(-1))))
+    return t.symbol(less(t, above, below))
+
+
+def _finite(t: Tracer, x: Any, *numbers: Any, **more: Any) -> Symbol:
+    """Numbers that are computed are finite; constants need not be."""
+    ids, values = t.ids(x), torch.as_tensor(t.tape.values(t.ids(x))).to(x.dtype)
+    return t.symbol(np.where(ids < 0, t.tape.constant_ids(values.nan_to_num(*numbers, **more)), ids))
+
+
+def _told(call: Any) -> Handler:
+    """What is asked of constants, and of numbers that are computed as of a finite one."""
+    return lambda t, x: call(torch.as_tensor(np.where(t.ids(x) < 0, t.tape.values(t.ids(x)), 0.0)))
+
+
+def _hyperbolic(sign: int) -> Handler:
+    """(exp(v) ± exp(-v)) / 2."""
+
+    def handler(t: Tracer, x: Any) -> Symbol:
+        ids = t.ids(x)
+        up, down = (t.tape.apply("exp", each) for each in (ids, scaled(t, ids, Fraction(-1))))
+        half = t.tape.apply("sum", up, down, factors=("1/2", str(Fraction(sign, 2))))
+        return t.symbol(rounded(t, half, 8))
+
+    return handler
+
+
 def absolute(t: Tracer, x: Any) -> Symbol:
     """relu(v) + relu(-v)."""
     ids = t.ids(x)
@@ -126,7 +165,8 @@ def glu(t: Tracer, x: Symbol, dim: int = -1) -> Symbol:
 def clipped(t: Tracer, x: Any, low: Any = None, high: Any = None) -> Symbol:
     """low + relu(v - low) - relu(v - high)."""
     if isinstance(low, Tensor) or isinstance(high, Tensor):
-        raise RefusalError("clip needs numbers")
+        found = x if low is None else _maximum(t, x, low)
+        return found if high is None else _minimum(t, found, high)
     ids = t.ids(x)
     low, high = (None if b is None else float(t.scalar(b)) for b in (low, high))
     if low is None:
@@ -152,7 +192,9 @@ def _minimum(t: Tracer, x: Any, y: Any) -> Symbol:
     return t.symbol(_negative(t, larger(t, _negative(t, a), _negative(t, b))))
 
 
-def _extreme(sign: int) -> Handler:
+def extreme(sign: int) -> Handler:
+    """The largest, or with -1 the smallest, of all or along axes."""
+
     def handler(t: Tracer, x: Symbol, dim: Any = (), keepdim: bool = False) -> Symbol:
         axes = [dim] if isinstance(dim, int) else list(dim) or list(range(x.ndim))
         ids = np.moveaxis(t.ids(x), axes, range(-len(axes), 0))
@@ -190,7 +232,7 @@ def _greatest(t: Tracer, x: Symbol, dim: Any = None, keepdim: bool = False) -> A
     """The maximum of all, or along an axis; where it lies is not told."""
     if isinstance(dim, Tensor):
         return _maximum(t, x, dim)
-    found = _extreme(1)(t, x, () if dim is None else dim, keepdim)
+    found = extreme(1)(t, x, () if dim is None else dim, keepdim)
     return found if dim is None else (found, None)
 
 
@@ -214,6 +256,16 @@ FUNCTIONS: dict[Any, Handler] = {
     aten.elu: elu,
     aten.celu: lambda t, x, alpha=1.0: elu(t, x, alpha, 1.0, 1 / alpha),
     aten._prelu_kernel: prelu,
+    aten.rrelu_with_noise: randomly_leaky,
+    aten.softshrink: soft_shrink,
+    aten.nan_to_num: _finite,
+    aten.isnan: _told(torch.isnan),
+    aten.isinf: _told(torch.isinf),
+    aten.isfinite: _told(torch.isfinite),
+    aten.cosh: _hyperbolic(1),
+    aten.sinh: _hyperbolic(-1),
+    aten.fmax: _maximum,
+    aten.fmin: _minimum,
     aten.hardsigmoid: hard_sigmoid,
     aten.hardswish: hard_swish,
     aten.glu: glu,
@@ -223,8 +275,8 @@ FUNCTIONS: dict[Any, Handler] = {
     aten.clamp_max: lambda t, x, high: clipped(t, x, None, high),
     aten.maximum: _maximum,
     aten.minimum: _minimum,
-    aten.amax: _extreme(1),
-    aten.amin: _extreme(-1),
+    aten.amax: extreme(1),
+    aten.amin: extreme(-1),
     aten.max: _greatest,
     aten._trilinear: _refused("sums over several axes at once"),
 }

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arithmetic import broadcast, multiply, one_at_a_time, scaled, total
+from .arithmetic import broadcast, multiply, one_at_a_time, products, scaled, total
 from .faults import RefusalError
-from .functions import tanh
+from .functions import clipped, tanh
 from .ramps import below_zero, largest, less, more, positive, rounded, shifted
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
@@ -78,6 +78,27 @@ def log_sum_exp(t: Tracer, x: Symbol, dim: Any, keepdim: bool = False) -> Symbol
     return t.symbol(np.expand_dims(found, tuple(a % x.ndim for a in axes)) if keepdim else found)
 
 
+def log_add_exp(t: Tracer, x: Any, y: Any) -> Symbol:
+    """log(exp(v) + exp(w))."""
+    return log_sum_exp(t, t.symbol(np.stack(broadcast(t.ids(x), t.ids(y)), -1)), -1)
+
+
+def _running(t: Tracer, x: Symbol, dim: int) -> Symbol:
+    """log Σ exp of all up to each."""
+    if t.rounding:
+        raise RefusalError("logarithms of sums of exponentials, one after the other in float32")
+    ids = np.moveaxis(t.ids(x), dim, -1)
+    found = [t.ids(log_sum_exp(t, t.symbol(ids[..., : k + 1]), -1)) for k in range(ids.shape[-1])]
+    return t.symbol(np.moveaxis(np.stack(found, -1), -1, dim))
+
+
+def _logit(t: Tracer, x: Any, eps: float | None = None) -> Symbol:
+    """log(v / (1 - v))."""
+    ids = t.ids(x) if eps is None else t.ids(clipped(t, x, eps, 1 - eps))
+    below = t.tape.apply("reciprocal", shifted(t, scaled(t, ids, Fraction(-1)), 1.0))
+    return t.symbol(t.tape.apply("log", products(t, ids, below)))
+
+
 def _log1p(t: Tracer, x: Any) -> Symbol:
     return t.symbol(t.tape.apply("log", shifted(t, t.ids(x), 1.0)))
 
@@ -98,4 +119,7 @@ LOGARITHMS: dict[Any, Handler] = {
     aten._log_softmax: log_softmax,
     aten.log_softmax: log_softmax,
     aten.logsumexp: log_sum_exp,
+    aten.logaddexp: log_add_exp,
+    aten.logcumsumexp: _running,
+    aten.logit: _logit,
 }

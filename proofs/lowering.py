@@ -20,8 +20,8 @@ where map… is one of
     "pick", [place…]                          the component at each place, 0 for -1
     "matrix", weight, transposed              W v, or Wᵀ v; of more than two axes the last one is W's columns
     "convolution", weight, [channels, sizes…], [stride…], [dilation…], groups, swapped, [place…]
-                                              of an image whose components lie at these places (as in "pick";
-                                              null: all in order); swapped: the weight is [depth, out, window…]
+                                              of an image whose components lie at these places ("pick"; null:
+                                              all in order); swapped: the weight is [depth, out, window…]
 """
 
 from __future__ import annotations
@@ -35,27 +35,32 @@ import torch
 from torch import nn
 
 from .arithmetic import ARITHMETIC, PLAIN
-from .faults import InputError, RefusalError
+from .baking import computed_weights
+from .compounds import COMPOUNDS
 from .convolutions import CONVOLUTIONS
 from .functions import FUNCTIONS, WHOLES
 from .linear_maps import MAPS, WHOLE_MAPS
+from .faults import InputError, RefusalError
 from .logarithms import LOGARITHMS
+from .lengths import LENGTHS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
-from .recurrent import RECURRENT
-from .softmax import ATTENTION, SOFTMAX
+from .orders import ORDERS, WHOLE_ORDERS
 from .placing import PLACES
 from .pooling import POOLS, WHOLE_POOLS
-from .symbols import Tracer
+from .recurrent import RECURRENT
 from .resampling import RESAMPLING
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
 
+from .softmax import ATTENTION, SOFTMAX
+from .symbols import Tracer
 _HANDLERS = {
     **MOVES, **PLACES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS,
-    **POOLS, **RESAMPLING,
+    **LENGTHS, **POOLS, **RESAMPLING, **COMPOUNDS, **ORDERS,
 }  # fmt: skip
 _WHOLES = {
-    **PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **WHOLE_POOLS, **RECURRENT,
+    **PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **WHOLE_POOLS, **WHOLE_ORDERS,
+    **RECURRENT,
 }  # fmt: skip
 
 
@@ -110,6 +115,8 @@ def lower(
     """
     tracer = Tracer(module, in_shape, tokens, rounding, _HANDLERS, _WHOLES)
     outputs = tracer.run()
+    if faults := computed_weights(module):
+        raise UnsupportedError(faults)
     if tracer.faults:
         raise UnsupportedError(tracer.faults)
     try:

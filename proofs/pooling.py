@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .arithmetic import products, total
+from .arithmetic import total
 from .faults import RefusalError
-from .ramps import largest, positive, rounded
+from .lengths import root_of_squares
+from .ramps import largest, rounded
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
@@ -151,12 +152,6 @@ def _mean(t: Tracer, ids: Ids) -> Ids:
 def _with_places(pool: Handler) -> Handler:
     """Where the maxima lie is not told."""
     return lambda t, *args, **kwargs: (pool(t, *args, **kwargs), None)
-
-
-def root_of_squares(t: Tracer, ids: Ids) -> Ids:
-    """sqrt(Σ v²) along the last axis, in whatever order and with whatever scale torch takes."""
-    squares = total(t, products(t, ids, ids), -1, copies=_LOOSE if t.rounding else 1)
-    return rounded(t, t.tape.apply("sqrt", positive(t, squares)), _LOOSE)
 
 
 def _norm_pool(axes: int) -> Handler:

@@ -24,6 +24,18 @@ from .tape import SECOND, Ids, Tape, TooLargeError
 
 Handler = Callable[..., Any]
 
+_TURNED = (
+    "squeeze_",
+    "unsqueeze_",
+    "t_",
+    "transpose_",
+    "swapdims_",
+    "swapaxes_",
+    "as_strided_",
+    "resize_",
+    "set_",
+)
+
 
 class Symbol(Tensor):
     """A tensor of `ids` [the tensor's shape] that a `tracer` computes with."""
@@ -277,6 +289,8 @@ class Tracer:
 
     def in_place(self, name: str, args: Any, kwargs: Any) -> Any:
         """What changes its first argument: the same without that, written over it."""
+        if name in _TURNED:
+            raise RefusalError("the shape of a tensor is changed in place")
         target = args[0] if isinstance(args[0], Symbol) else self.adopted(args[0])
         if name in ("copy_", "fill_", "zero_"):
             new = args[1] if len(args) > 1 else 0.0

@@ -233,7 +233,6 @@ def test_every_point_of_a_box_lies_in_its_bounds(name, rounding):
 @pytest.mark.parametrize(
     ("module", "told"),
     [
-        (nn.Sequential(nn.Linear(2, 2), nn.RReLU()), "rrelu"),
         (Made(lambda x, w, u: x.sin(), (2,)), "sin"),
         (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "statistics"),
         (Made(lambda x, w, u: x if (x > w).all() else -x, (2,)), "compared"),
