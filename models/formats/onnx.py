@@ -20,11 +20,19 @@ from assay.models.state_dicts import SETTINGS_SUFFIXES, read_settings
 from assay.models.storage import UnreadableFile
 from torch import Tensor, nn
 
+from .onnx_arrays import ARRAYS, RANKS
 from .onnx_attention import ATTENTION, PIECES, Table
+from .onnx_bends import BENDS
+from .onnx_images import IMAGES
 from .onnx_layers import HANDLERS, MOST_NUMBERS, Array, Node, Shift, linear
 from .onnx_shapes import SHAPES_ONLY
+from .onnx_sizes import SIZES
 
 __all__ = ["UnsupportedOperators", "read_onnx"]
+
+OPERATORS = {**HANDLERS, **BENDS, **IMAGES, **SIZES, **ARRAYS, **ATTENTION}
+SEVERAL = {**PIECES, **RANKS}
+"""Operators of several outputs."""
 
 FOLDED = (
     "Add", "And", "Cast", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Gather",
@@ -184,7 +192,7 @@ class _Graph:
         if self._is_constant(node):
             return
         moving = [name for name in node.input if name and name not in self.constants]
-        if node.op_type not in {*HANDLERS, *ATTENTION, *PIECES, *SHAPES_ONLY, "Shape"}:
+        if node.op_type not in {*OPERATORS, *SEVERAL, *SHAPES_ONLY, "Shape"}:
             raise ValueError("is not supported")
         if self.lost.intersection(moving):
             self.lost.update(node.output)  # told already, at the node that lost it
@@ -203,7 +211,8 @@ class _Graph:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         inputs = tuple(self.constants.get(name) for name in node.input)
         shapes = tuple(tuple(self.samples[self.values[name]].shape[1:]) for name in moving)
-        return Node(node.op_type, attributes, inputs, shapes)
+        omitted = frozenset(k for k, name in enumerate(node.input) if not name)
+        return Node(node.op_type, attributes, inputs, shapes, omitted)
 
     def _is_constant(self, node: Any) -> bool:
         """Note the value of a node that does not depend on the data."""
@@ -246,13 +255,13 @@ class _Graph:
 
     def _add(self, node: Any, moving: list[str]) -> None:
         sources, described = tuple(self.values[name] for name in moving), self._described(node, moving)
-        if node.op_type in PIECES:
-            for name, piece in zip(
-                node.output, PIECES[node.op_type](described, len(node.output)), strict=True
-            ):
-                self.values[name] = self._append(piece, sources)
+        if node.op_type in SEVERAL:
+            pieces = SEVERAL[node.op_type](described, len(node.output))
+            for name, piece in zip(node.output, pieces, strict=True):
+                if self.uses[name] or name == self.model.graph.output[0].name:
+                    self.values[name] = self._append(piece, sources)
             return
-        module = {**HANDLERS, **ATTENTION}[node.op_type](described)
+        module = OPERATORS[node.op_type](described)
         if isinstance(module, Table) and not self.samples[sources[0]].is_floating_point():
             self.vocabulary = min(len(module.table), self.vocabulary or len(module.table))
         if type(module) is Shift and self._absorbed(module, moving[0]):

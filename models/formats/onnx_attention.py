@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from .onnx_layers import MOST_NUMBERS, Call, Node, fitted, linear
 
-__all__ = ["ATTENTION", "PIECES", "Table"]
+__all__ = ["ATTENTION", "PIECES", "Mixed", "Table", "constants"]
 
 
 class Table(nn.Module):
@@ -66,7 +66,7 @@ class Mixed(nn.Module):
         )
 
 
-def _constants(node: Node) -> dict[int, Tensor]:
+def constants(node: Node) -> dict[int, Tensor]:
     """Constant inputs as they are, by their places."""
     told = ((k, array) for k, array in enumerate(node.inputs) if array is not None)
     return {k: torch.tensor(array) for k, array in told}
@@ -124,11 +124,12 @@ def _narrowed(axis: int, start: int, length: int) -> nn.Module:
 
 
 def _chosen(node: Node) -> nn.Module:
-    """Where: one of two by a mask that does not depend on the data; a single number is filled in."""
-    mask = node.needed(0).astype(bool)
+    """Where: one of two by a mask; a single number is filled in where the mask is a constant."""
     sides = node.inputs[1:]
-    if all(side is None for side in sides):
-        return Mixed(torch.where, {0: fitted(node, mask)})
+    if node.inputs[0] is None or all(side is None for side in sides):
+        known = constants(node)
+        return Mixed(torch.where, known if node.inputs[0] is None else {0: known[0].bool()})
+    mask = node.needed(0).astype(bool)
     place = 1 if sides[0] is not None else 2
     constant = node.needed(place)
     if constant.size == 1:
@@ -162,14 +163,14 @@ def _summed_products(node: Node) -> nn.Module:
     equation = node.attributes["equation"].decode()
     if len(node.inputs) > 2:
         raise ValueError(f"multiplies {len(node.inputs)} tensors at once, expected at most two")
-    return _limited(Mixed(lambda *xs: torch.einsum(equation, *xs), _constants(node)), node)
+    return _limited(Mixed(lambda *xs: torch.einsum(equation, *xs), constants(node)), node)
 
 
 def _limited(module: Mixed, node: Node) -> Mixed:
     """The module, unless it makes too many numbers of one datum."""
-    constants = _constants(node)
+    known = constants(node)
     moving = iter(node.shapes)
-    xs = (constants[k] if k in constants else torch.empty(1, *next(moving)) for k in range(len(node.inputs)))
+    xs = (known[k] if k in known else torch.empty(1, *next(moving)) for k in range(len(node.inputs)))
     made = module.function(*(x.to("meta") for x in xs)).numel()
     if made > MOST_NUMBERS:
         raise ValueError(f"makes {made} numbers for each datum, at most {MOST_NUMBERS} are computed")
@@ -178,7 +179,7 @@ def _limited(module: Mixed, node: Node) -> Mixed:
 
 def _extreme(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Node], nn.Module]:
     def build(node: Node) -> nn.Module:
-        return Mixed(lambda *xs: reduce(function, xs), _constants(node))
+        return Mixed(lambda *xs: reduce(function, xs), constants(node))
 
     return build
 
@@ -209,19 +210,19 @@ def _matmul(node: Node) -> nn.Module:
         return linear(right.T, None)
     if node.inputs[0] is not None and node.inputs[0].ndim == 2 and len(node.shapes[0]) == 1:
         return linear(node.inputs[0], None)
-    return _limited(Mixed(torch.matmul, _constants(node)), node)
+    return _limited(Mixed(torch.matmul, constants(node)), node)
 
 
 def _concat(node: Node) -> nn.Module:
     """Moving tensors and constants [1, …] one after the other, in order."""
-    axis, constants = node.axis(node.attributes["axis"]), _constants(node)
+    axis, known = node.axis(node.attributes["axis"]), constants(node)
 
     def join(*xs: Tensor) -> Tensor:
-        size = next(len(x) for k, x in enumerate(xs) if k not in constants)
-        spread = (x.expand(size, *x.shape[1:]) if k in constants else x for k, x in enumerate(xs))
+        size = next(len(x) for k, x in enumerate(xs) if k not in known)
+        spread = (x.expand(size, *x.shape[1:]) if k in known else x for k, x in enumerate(xs))
         return torch.cat(list(spread), axis)
 
-    return Mixed(join, constants)
+    return Mixed(join, known)
 
 
 ATTENTION: dict[str, Callable[[Node], nn.Module]] = {

@@ -6,8 +6,7 @@ node changes nothing.  It raises ValueError with the reason where it cannot.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["HANDLERS", "MOST_NUMBERS", "Array", "Call", "Node", "Shift", "fitted", "linear"]
+__all__ = [
+    "HANDLERS",
+    "MOST_NUMBERS",
+    "Array",
+    "Call",
+    "Node",
+    "Scale",
+    "Shift",
+    "fitted",
+    "linear",
+    "reduction",
+    "stored",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -27,17 +38,18 @@ MOST_NUMBERS = 1 << 24
 class Node:
     """One node: its attributes, and for each input a constant, or None where it is computed.
 
-    ``shapes`` are those of one datum of each computed input, in order.
+    ``shapes`` are those of one datum of each computed input, in order; ``omitted`` the inputs left out.
     """
 
     op: str
     attributes: dict[str, Any]
     inputs: tuple[Array | None, ...]
     shapes: tuple[tuple[int, ...], ...]
+    omitted: frozenset[int] = frozenset()
 
     def constant(self, index: int) -> Array | None:
         """Input ``index``, None where it is left out; ValueError where it is computed from the data."""
-        if index >= len(self.inputs):
+        if index >= len(self.inputs) or index in self.omitted:
             return None
         if self.inputs[index] is None:
             raise ValueError(f"computes its input {index} from the data, expected a constant")
@@ -120,7 +132,8 @@ class Call(nn.Module):
         return self.function(*xs)
 
 
-def _weight(array: Array) -> nn.Parameter:
+def stored(array: Array) -> nn.Parameter:
+    """Numbers of a file as a parameter."""
     return nn.Parameter(torch.tensor(array), requires_grad=False)
 
 
@@ -129,9 +142,9 @@ def linear(weight: Array, bias: Array | None) -> nn.Linear:
     if weight.ndim != 2:
         raise ValueError(f"has a weight of shape {weight.shape}, expected a matrix")
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = _weight(weight)
+    layer.weight = stored(weight)
     if bias is not None:
-        layer.bias = _weight(np.broadcast_to(bias.reshape(-1), (weight.shape[0],)))
+        layer.bias = stored(np.broadcast_to(bias.reshape(-1), (weight.shape[0],)))
     return layer
 
 
@@ -195,98 +208,6 @@ def _quotient(node: Node) -> nn.Module:
     return Scale(divisor, divides=True)
 
 
-def _spatial(node: Node, kernel: Sequence[int]) -> dict[str, Any]:
-    """Stride, dilation and padding; ``padding`` is [begin…, end…]."""
-    a, n = node.attributes, len(kernel)
-    stride, dilation = a.get("strides") or [1] * n, a.get("dilations") or [1] * n
-    pads = list(a.get("pads") or [0] * 2 * n)
-    auto = a.get("auto_pad", b"NOTSET").decode()
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        sizes = node.shapes[0][1:]
-        reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-        total = [
-            max(0, (math.ceil(size / s) - 1) * s + r - size)
-            for size, s, r in zip(sizes, stride, reach, strict=True)
-        ]
-        small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-        pads = small + large if auto == "SAME_UPPER" else large + small
-    elif auto == "VALID":
-        pads = [0] * 2 * n
-    return {"stride": tuple(stride), "dilation": tuple(dilation), "padding": pads}
-
-
-def _padded(pads: Sequence[int], value: float) -> tuple[list[nn.Module], tuple[int, ...]]:
-    """A module that pads unequally, if that is needed, and the padding that is left to the layer."""
-    n = len(pads) // 2
-    begin, end = list(pads[:n]), list(pads[n:])
-    if begin == end:
-        return [], tuple(begin)
-    ends = [amount for pair in reversed(list(zip(begin, end, strict=True))) for amount in pair]
-    pad = (nn.ConstantPad1d, nn.ConstantPad2d)[n - 1]
-    return [pad(ends if n == 2 else (ends[0], ends[1]), value)], (0,) * n  # type: ignore[arg-type]
-
-
-def _layers(modules: list[nn.Module]) -> nn.Module:
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _conv(node: Node) -> nn.Module:
-    weight, bias = node.needed(1), node.constant(2)
-    if weight.ndim not in (3, 4):
-        raise ValueError(f"has a kernel of shape {weight.shape}, expected one or two axes of space")
-    about = _spatial(node, weight.shape[2:])
-    before, about["padding"] = _padded(about["padding"], 0.0)
-    groups = int(node.attributes.get("group", 1))
-    kind: Any = nn.Conv1d if weight.ndim == 3 else nn.Conv2d
-    layer = kind(
-        weight.shape[1] * groups,
-        weight.shape[0],
-        weight.shape[2:],
-        groups=groups,
-        bias=bias is not None,
-        device="meta",
-        **about,
-    )
-    layer.weight = _weight(weight)
-    layer.bias = None if bias is None else _weight(bias)
-    return _layers([*before, layer])
-
-
-def _max_pool(node: Node) -> nn.Module:
-    kernel = node.attributes["kernel_shape"]
-    about = _spatial(node, kernel)
-    before, padding = _padded(about["padding"], -math.inf)
-    kind: Any = (nn.MaxPool1d, nn.MaxPool2d)[len(kernel) - 1]
-    ceil = bool(node.attributes.get("ceil_mode"))
-    layer = kind(tuple(kernel), about["stride"], padding, about["dilation"], ceil_mode=ceil)
-    return _layers([*before, layer])
-
-
-def _average_pool(node: Node) -> nn.Module:
-    kernel = node.attributes["kernel_shape"]
-    about = _spatial(node, kernel)
-    before, padding = _padded(about["padding"], 0.0)
-    counted = bool(node.attributes.get("count_include_pad"))
-    if before and not counted:
-        raise ValueError("pads unequally without counting what it pads")
-    if set(about["dilation"]) != {1}:
-        raise ValueError(f"has dilations {about['dilation']}")
-    kind: Any = (nn.AvgPool1d, nn.AvgPool2d)[len(kernel) - 1]
-    ceil = bool(node.attributes.get("ceil_mode"))
-    return _layers([*before, kind(tuple(kernel), about["stride"], padding, ceil, counted)])
-
-
-def _batch_norm(node: Node) -> nn.Module:
-    if node.attributes.get("training_mode"):
-        raise ValueError("is in training mode")
-    scale, shift, mean, variance = (torch.tensor(node.needed(i)) for i in range(1, 5))
-    kinds: dict[int, Any] = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}
-    layer = kinds[len(node.shapes[0])](len(scale), eps=node.attributes.get("epsilon", 1e-5))
-    layer.weight, layer.bias = nn.Parameter(scale), nn.Parameter(shift)
-    layer.running_mean, layer.running_var = mean, variance
-    return layer.eval()  # type: ignore[no-any-return]
-
-
 def _clip(node: Node) -> nn.Module:
     low, high = (node.attributes.get(name, node.constant(i)) for i, name in ((1, "min"), (2, "max")))
     bounds = [None if bound is None else float(bound) for bound in (low, high)]
@@ -295,7 +216,9 @@ def _clip(node: Node) -> nn.Module:
     return Call(lambda x: x.clamp(*bounds))
 
 
-def _reduce(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
+def reduction(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
+    """A function of axes; of all but the batch where none are told."""
+
     def build(node: Node) -> nn.Module:
         given = node.attributes.get("axes")
         axes = node.constant(1) if given is None else np.array(given)
@@ -343,14 +266,7 @@ HANDLERS: dict[str, Callable[[Node], nn.Module]] = {
     "Softmax": lambda node: nn.Softmax(node.axis(node.attributes.get("axis", -1))),
     "LogSoftmax": lambda node: nn.LogSoftmax(node.axis(node.attributes.get("axis", -1))),
     "Clip": _clip,
-    "Conv": _conv,
-    "MaxPool": _max_pool,
-    "AveragePool": _average_pool,
-    "GlobalAveragePool": lambda node: Call(
-        lambda x: x.mean(dim=tuple(range(2, len(node.shapes[0]) + 1)), keepdim=True)
-    ),
-    "BatchNormalization": _batch_norm,
-    "ReduceMean": _reduce(torch.mean),
-    "ReduceSum": _reduce(torch.sum),
+    "ReduceMean": reduction(torch.mean),
+    "ReduceSum": reduction(torch.sum),
     "Transpose": _transpose,
 }

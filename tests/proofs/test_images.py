@@ -3,7 +3,7 @@
 import pytest
 import torch
 from assay.models import Network
-from assay.proofs import claim, verify
+from assay.proofs import claim, read_onnx, verify
 from assay.proofs.lowering import UnsupportedError, lower
 from torch import nn
 from torch.nn import functional
@@ -220,3 +220,31 @@ def test_an_image_is_proved_about(semantics, tmp_path):
     assert (right.status, wrong.status) == ("proved", "refuted")
     assert right.verdict.trusted == ()
     assert wrong.verdict.certificate is not None
+
+
+def test_an_onnx_image_is_proved_about(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    generator = torch.Generator().manual_seed(0)
+    constants = {"K": torch.randn(1, 2, 2, generator=generator), "sizes": torch.tensor([1, 2, 7])}
+    nodes = [
+        onnx.helper.make_node("ConvTranspose", ["x", "K"], ["a"], strides=[2]),
+        onnx.helper.make_node("Relu", ["a"], ["b"]),
+        onnx.helper.make_node("Resize", ["b", "", "", "sizes"], ["c"], mode="linear"),
+        onnx.helper.make_node("GlobalMaxPool", ["c"], ["y"]),
+    ]
+    of = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [of("x", onnx.TensorProto.FLOAT, [1, 1, 2])],
+        [of("y", onnx.TensorProto.FLOAT, [1, 2, 1])],
+        [onnx.numpy_helper.from_array(value.numpy(), name) for name, value in constants.items()],
+    )
+    opset = onnx.helper.make_opsetid("", 18)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), str(tmp_path / "n.onnx"))
+    network = read_onnx(tmp_path / "n.onnx")
+    top = float(network(torch.rand(2000, 1, 2)).max())
+    asked = claim(f"max(f(x)) <= {top + 0.1}", {"x[0..1]": "real 0..1"}, semantics="float32")
+    (outcome,) = verify([asked], networks={"f": network}, certificates=tmp_path, budget_s=30)
+    assert outcome.status == "proved"
+    assert outcome.verdict.trusted == ()
