@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from .arithmetic import add, broadcast, multiply, products, reduced, scaled
 from .faults import RefusalError
-from .ramps import below_zero, larger, largest, less, more, positive, rounded, shifted
+from .ramps import below_zero, larger, largest, less, more, positive, rounded, shifted, smaller
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
@@ -183,13 +183,8 @@ def _maximum(t: Tracer, x: Any, y: Any) -> Symbol:
     return t.symbol(larger(t, *broadcast(t.ids(x), t.ids(y))))
 
 
-def _negative(t: Tracer, ids: Ids) -> Ids:
-    return scaled(t, ids, Fraction(-1))
-
-
 def _minimum(t: Tracer, x: Any, y: Any) -> Symbol:
-    a, b = broadcast(t.ids(x), t.ids(y))
-    return t.symbol(_negative(t, larger(t, _negative(t, a), _negative(t, b))))
+    return t.symbol(smaller(t, *broadcast(t.ids(x), t.ids(y))))
 
 
 def extreme(sign: int) -> Handler:

@@ -15,7 +15,7 @@ from .arithmetic import broadcast
 from .compounds import between
 from .faults import RefusalError
 from .functions import extreme
-from .ramps import larger, less, more, positive
+from .ramps import larger, less, more, positive, smaller
 from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
@@ -119,7 +119,7 @@ def _running(sign: int) -> Handler:
 
 
 def _pair(t: Tracer, sign: int, a: Ids, b: Ids) -> Ids:
-    return larger(t, a, b) if sign > 0 else less(t, a, positive(t, less(t, a, b)))
+    return (larger if sign > 0 else smaller)(t, a, b)
 
 
 def _least(t: Tracer, x: Symbol, dim: Any = None, keepdim: bool = False) -> Any:

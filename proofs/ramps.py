@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,23 @@ def below_zero(t: Tracer, ids: Ids) -> Ids:
 
 
 def larger(t: Tracer, a: Ids, b: Ids) -> Ids:
-    """max(a, b) = b + relu(a - b)."""
-    return more(t, b, positive(t, less(t, a, b)))
+    """max(a, b) = b + relu(a - b); -inf, which stands for nothing, is never the larger."""
+    found, nothing = np.where(_lowest(t, a), b, a), _lowest(t, a) | _lowest(t, b)
+    if not nothing.all():
+        one, other = a[~nothing], b[~nothing]
+        found[~nothing] = more(t, other, positive(t, less(t, one, other)))
+    return found
+
+
+def smaller(t: Tracer, a: Ids, b: Ids) -> Ids:
+    """min(a, b)."""
+    one, other = (scaled(t, each, Fraction(-1)) for each in (a, b))
+    return scaled(t, larger(t, one, other), Fraction(-1))
+
+
+def _lowest(t: Tracer, ids: Ids) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which are the constant -inf."""
+    return np.asarray((ids < 0) & np.isneginf(t.tape.values(ids)))
 
 
 def largest(t: Tracer, ids: Ids) -> Ids:

@@ -3,12 +3,16 @@
 from fractions import Fraction
 
 import torch
+from assay.proofs import check
 from assay.proofs.bounds import BatchProgram, Bounds
 from assay.proofs.lowering import lower
 from assay.proofs.program import Free, Program
 from assay.proofs.replay import exact_answers
+from assay.proofs.strides import strided
 from assay.proofs.translation import add_network
 from torch import nn
+
+from tests.proofs.trees import NONE
 
 
 class Function(nn.Module):
@@ -67,4 +71,36 @@ def encloses_float32(make, shape, spread=1.0):
             told = told.flatten(1).double()
             assert (low <= told).all(), float((low - told).max())
             assert (told <= high).all(), float((told - high).max())
+    return float((high - low).max())
+
+
+def checked(module, shape, x, semantics):
+    """What the checker makes of the network's operations at points x [n, …]: bounds [n, outputs]."""
+    graph = lower(module, shape, rounding=semantics == "float32")
+    size = graph.size
+    tensors = {name: ("float32", t.shape, t.ravel().tolist()) for name, t in graph.tensors.items()}
+    wide = [["x", "real", "-16", "16", size]]
+    first = ["<=", "0", ["[]", ["f", "x"], 0]]
+    claim = {"for": wide, "given": [], "show": first, "semantics": semantics, "stated": ""}
+    problem = check.Problem(claim, NONE, {"f": (size, strided(graph), tensors)})
+    (units,) = [forms for key, forms in problem.called.items() if key[0] == "f"]
+    outputs = [next(iter(form)) for form in units]
+    found = []
+    for row in x.flatten(1).double().tolist():
+        box = check.Box(problem).at(enumerate(map(Fraction, row), 1))
+        box.settle()
+        found.append([[end[u] / problem.one for u in outputs] for end in (box.low, box.high)])
+    return torch.tensor(found, dtype=torch.float64).unbind(1)
+
+
+def encloses_in_the_checker(make, shape, semantics, spread=1.0):
+    """The widest of the checker's bounds at points; what torch computes lies inside."""
+    dtype = torch.float32 if semantics == "float32" else torch.float64
+    module, x = prepared(make, torch.float32), points(shape, torch.float32, 2, spread)
+    low, high = checked(module, shape, x, semantics)
+    with torch.no_grad():
+        told = module.to(dtype)(x.to(dtype)).flatten(1).double()
+    slack = 0.0 if semantics == "float32" else 1e-7  # numbers such as 0.3 are meant as float32 has them
+    assert (low - slack <= told).all(), float((low - told).max())
+    assert (told <= high + slack).all(), float((told - high).max())
     return float((high - low).max())

@@ -8,7 +8,13 @@ from assay.proofs.lowering import UnsupportedError, lower
 from torch import nn
 from torch.nn import functional
 
-from tests.proofs.agreement import Function, bounds_of, encloses_float32, exactly_as_torch
+from tests.proofs.agreement import (
+    Function,
+    bounds_of,
+    encloses_float32,
+    encloses_in_the_checker,
+    exactly_as_torch,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 
@@ -156,6 +162,12 @@ EVERY = {**CONVOLUTIONS, **POOLS, **MOVES}
 def test_the_exact_form_computes_what_torch_computes(name, rounding):
     with torch.no_grad():
         assert exactly_as_torch(*EVERY[name], rounding)
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+@pytest.mark.parametrize("name", EVERY)
+def test_what_torch_computes_lies_in_the_bounds_of_the_checker(name, semantics):
+    assert encloses_in_the_checker(*EVERY[name], semantics) < 0.05
 
 
 @pytest.mark.parametrize("name", EVERY)

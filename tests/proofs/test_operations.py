@@ -8,7 +8,13 @@ from assay.proofs.lowering import UnsupportedError, lower
 from torch import nn
 from torch.nn import functional
 
-from tests.proofs.agreement import Function, bounds_of, encloses_float32, exactly_as_torch
+from tests.proofs.agreement import (
+    Function,
+    bounds_of,
+    encloses_float32,
+    encloses_in_the_checker,
+    exactly_as_torch,
+)
 
 
 def called(function, *shape):
@@ -22,6 +28,12 @@ def _extremes(x):
 
 def _ordered(x):
     return x.sort(-1).values * 2 + x.sort(1, descending=True)[0] - torch.msort(x.T).T
+
+
+def _hidden(x):
+    mask = torch.tensor([False, True, False, False])
+    low, high = x.masked_fill(mask, -torch.inf), x.masked_fill(mask, torch.inf)
+    return torch.stack([low.amax(1), low.max(-1)[0], high.amin(1), torch.minimum(high, x).sum(1)], 1)
 
 
 def _ranks(x, w):
@@ -104,6 +116,7 @@ ORDERS = {
     "the largest": (called(lambda x: torch.cat([x.topk(2).values, x.topk(1, largest=False)[0]], 1)), (4,)),
     "medians": (called(_ranks, 1), (4,)),
     "running": (called(lambda x: x.cummax(1).values + x.cummin(-1)[0] * 3), (4,)),
+    "some hidden": (called(_hidden), (4,)),
     "both ends": (called(lambda x: torch.stack(torch.aminmax(x, dim=1), 1)), (3,)),
     "bounded by tensors": (called(_bounded, 3), (3,)),
 }
@@ -151,6 +164,12 @@ def test_what_has_an_exact_form_over_the_reals_alone(name):
         lower(make(), shape, rounding=True)
 
 
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+@pytest.mark.parametrize("name", EVERY)
+def test_what_torch_computes_lies_in_the_bounds_of_the_checker(name, semantics):
+    assert encloses_in_the_checker(*EVERY[name], semantics) < 0.05
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_what_torch_computes_in_float32_lies_in_the_bounds(name):
     assert encloses_float32(*EVERY[name], 2.0) < 0.05
@@ -167,7 +186,9 @@ LAYER = {
 @pytest.mark.parametrize("make", LAYER.values(), ids=LAYER)
 def test_weights_that_are_computed_are_to_be_baked_in(make):
     module = nn.Sequential(make().eval(), nn.ReLU())
-    with pytest.raises(UnsupportedError, match=r"weight is computed from other tensors.*bake it in") as caught:
+    with pytest.raises(
+        UnsupportedError, match=r"weight is computed from other tensors.*bake it in"
+    ) as caught:
         lower(module, (2,))
     assert [fault.where for fault in caught.value.faults] == ["0"]
     if nn.utils.parametrize.is_parametrized(module[0]):
