@@ -238,6 +238,10 @@ def _reversed(call: Callable[..., Symbol]) -> Handler:
     return handler
 
 
+def _relu(t: Tracer, x: Any, inplace: bool = False) -> Any:
+    return t.in_place("relu_", (x,), {}) if inplace else ARITHMETIC[aten.relu](t, x)
+
+
 ARITHMETIC: dict[Any, Handler] = {
     aten.add: add,
     aten.sub: subtract,
@@ -257,7 +261,7 @@ ARITHMETIC: dict[Any, Handler] = {
 
 PLAIN: dict[Any, Handler] = {
     torch.relu: ARITHMETIC[aten.relu],
-    functional.relu: lambda t, x, inplace=False: ARITHMETIC[aten.relu](t, x),
+    functional.relu: _relu,
     Tensor.relu: ARITHMETIC[aten.relu],
     Tensor.add: add,
     Tensor.sub: subtract,

@@ -339,9 +339,9 @@ class Tracer:
         return self.tape.constant_ids(value)
 
     def symbol(self, ids: Any, dtype: torch.dtype | None = None) -> Symbol:
-        """A symbol of given ids."""
+        """A symbol of given ids; of an array it has its own, since symbols may be written into."""
         return Symbol(
-            torch.as_tensor(np.ascontiguousarray(ids) if isinstance(ids, np.ndarray) else ids),
+            torch.as_tensor(np.array(ids, order="C") if isinstance(ids, np.ndarray) else ids),
             dtype or self.dtype,
             self,
         )

@@ -47,6 +47,7 @@ CONVOLUTIONS = {
         called(lambda x, w: functional.conv_transpose1d(x, w * 2, w[0, 0, :2], groups=2), 2, 1, 3),
         (2, 3),
     ),
+    "one number": (lambda: nn.ConvTranspose1d(1, 1, 1), (1, 1)),
     "turned kernel": (called(lambda x, w: functional.conv1d(x, w.flip(-1), w[:, 0, 0]), 2, 1, 3), (1, 5)),
 }
 POOLS = {
@@ -121,6 +122,16 @@ def _turned(x):
     return torch.rot90(x, 1, (1, 2)).movedim(1, 2).swapaxes(1, 2).tensor_split(2, -1)[0]
 
 
+def _in_place(x):
+    y, z = x * 1, x + 0
+    y[:, 0] = 5.0
+    functional.leaky_relu(z, 0.25, inplace=True).mul_(2)
+    w = functional.relu(y - 1, inplace=True)
+    v = x.clone()
+    u = functional.relu(v, inplace=True)
+    return torch.stack([x + y, y * z, w, v - 3 * u], 1)
+
+
 MOVES = {
     "shuffled": (lambda: nn.Sequential(nn.PixelShuffle(2), nn.ChannelShuffle(1)), (4, 1, 2)),
     "unshuffled": (lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.ChannelShuffle(2)), (1, 2, 4)),
@@ -150,6 +161,7 @@ MOVES = {
     "windows": (called(_folded), (2, 3, 3)),
     "turned": (called(_turned), (3, 2)),
     "chosen": (called(lambda x: torch.stack([r[torch.tensor([True, False, True])] for r in x])), (3,)),
+    "in place": (called(_in_place), (3,)),
     "assigned": (called(_assigned), (3,)),
     "assigned to what is new": (called(_new), (3,)),
     "assigned to a part": (called(_padded), (4,)),
