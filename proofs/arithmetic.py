@@ -251,6 +251,7 @@ ARITHMETIC: dict[Any, Handler] = {
     aten.div: divide,
     aten.sum: _summed(False),
     aten.mean: _summed(True),
+    aten.nansum: _summed(False),
     aten.cumsum: cumulated,
     aten.relu: one_at_a_time("relu"),
     aten.exp: one_at_a_time("exp"),

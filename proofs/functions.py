@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial, reduce
 from math import pi, sqrt
 from typing import Any
 
@@ -18,7 +19,7 @@ from .symbols import Handler, Symbol, Tracer
 from .tape import Ids
 
 aten = torch.ops.aten
-_POWERS = {0.5, -0.5, -1.0, *map(float, range(1, 9))}
+MOST_POWER = 64
 
 
 def _half(t: Tracer, ids: Ids) -> Ids:
@@ -63,14 +64,33 @@ def gelu(t: Tracer, x: Any, *, approximate: str = "none") -> Symbol:
 
 
 def power(t: Tracer, x: Any, exponent: Any) -> Symbol:
-    """Whole powers up to 8, roots, and their reciprocals."""
-    if isinstance(exponent, Tensor) or float(exponent) not in _POWERS:
-        raise RefusalError(f"the power {exponent}: only {', '.join(map(str, sorted(_POWERS)))}")
-    ids, size = t.ids(x), abs(float(exponent))
-    found = t.tape.apply("sqrt", ids) if size == 0.5 else ids
-    for _ in range(1, int(size)):
-        found = products(t, found, ids)
+    """Powers up to 64 of quarters: products of whole powers and roots, and their reciprocals."""
+    if isinstance(x, float | int) or (isinstance(exponent, Tensor) and exponent.numel() > 1):
+        raise RefusalError("a power that depends on the input, or several at once")
+    if isinstance(exponent, Symbol) and (exponent.ids >= 0).any():
+        raise RefusalError("a power that depends on the input")
+    size = abs(Fraction(float(t.number(exponent))))
+    if (4 * size).denominator > 1 or not 0 < size <= MOST_POWER:
+        raise RefusalError(
+            f"the power {float(exponent)}: only quarters, halves and whole ones up to {MOST_POWER}"
+        )
+    ids, (whole, rest) = t.ids(x), divmod(size, 1)
+    root = t.tape.apply("sqrt", ids) if rest else None
+    parts = [_whole_power(t, ids, whole)] if whole else []
+    parts += [] if root is None or rest < Fraction(1, 2) else [root]
+    parts += [t.tape.apply("sqrt", root)] if root is not None and rest != Fraction(1, 2) else []
+    found = reduce(partial(products, t), parts)
+    found = rounded(t, found, 4) if len(parts) > 1 or (4 * rest) % 2 else found
     return t.symbol(t.tape.apply("reciprocal", found) if float(exponent) < 0 else found)
+
+
+def _whole_power(t: Tracer, ids: Ids, exponent: int) -> Ids:
+    """As squares of squares."""
+    if exponent == 1:
+        return ids
+    half = _whole_power(t, ids, exponent // 2)
+    square = products(t, half, half)
+    return products(t, square, ids) if exponent % 2 else square
 
 
 def leaky(t: Tracer, x: Any, slope: float = 0.01) -> Symbol:

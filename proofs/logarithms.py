@@ -99,6 +99,11 @@ def _logit(t: Tracer, x: Any, eps: float | None = None) -> Symbol:
     return t.symbol(t.tape.apply("log", products(t, ids, below)))
 
 
+def _complementary(t: Tracer, x: Any) -> Symbol:
+    """1 - erf(v)."""
+    return t.symbol(shifted(t, scaled(t, t.tape.apply("erf", t.ids(x)), Fraction(-1)), 1.0))
+
+
 def _log1p(t: Tracer, x: Any) -> Symbol:
     return t.symbol(t.tape.apply("log", shifted(t, t.ids(x), 1.0)))
 
@@ -112,6 +117,7 @@ LOGARITHMS: dict[Any, Handler] = {
     aten.log1p: _log1p,
     aten.expm1: _expm1,
     aten.erf: one_at_a_time("erf"),
+    aten.erfc: _complementary,
     aten.softplus: softplus,
     aten.log_sigmoid: log_sigmoid,
     aten.log_sigmoid_forward: lambda t, x: (log_sigmoid(t, x), None),

@@ -137,8 +137,8 @@ def _diagonal_sum(t: Tracer, x: Symbol) -> Symbol:
 
 _COPIES = (
     aten.diag_embed, aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle, aten.take, aten.im2col,
-    aten.native_channel_shuffle, aten.rot90, aten.diagonal_copy, aten.reflection_pad1d,
-    aten.reflection_pad2d, aten.reflection_pad3d,
+    aten.native_channel_shuffle, aten.unsafe_split, aten.unsafe_chunk, aten.rot90, aten.diagonal_copy,
+    aten.reflection_pad1d, aten.reflection_pad2d, aten.reflection_pad3d,
     aten.replication_pad1d, aten.replication_pad2d, aten.replication_pad3d, aten.upsample_nearest1d,
     aten.upsample_nearest2d, aten.upsample_nearest3d, aten._upsample_nearest_exact1d,
     aten._upsample_nearest_exact2d, aten._upsample_nearest_exact3d,

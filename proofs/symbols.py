@@ -88,6 +88,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         args, kwargs = tree_map(self.tracer.seen, (args, kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags and func.overloadpacket not in self.tracer.handlers:
+            self.tracer.fault(f"{func.overloadpacket.__name__}: random numbers are drawn")
         if any(isinstance(leaf, Symbol) for leaf in tree_flatten((args, kwargs))[0]):
             return tree_map(self.tracer.seen, self.tracer.operation(func, args, kwargs))
         return func(*args, **kwargs)
@@ -155,7 +157,24 @@ class Tracer:
         if not isinstance(result, Symbol) or result.ids.ndim < 1 or not self.separate(result):
             self.fault("the output is not one tensor computed from the input, datum by datum")
             return np.zeros(1, dtype=np.int64)
+        if not self.faults and not self.steady():
+            self.fault("torch gives a datum another answer alone than in a batch")
         return result.ids[0].numpy().ravel()
+
+    def steady(self) -> bool:
+        """Whether the size of a batch makes no difference, as far as torch can run some data here."""
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        x = torch.randn(3, *self.in_shape, generator=torch.Generator().manual_seed(0))
+        data = (x if self.input_dtype.is_floating_point else x * 0).to(device, self.input_dtype)
+        try:
+            with torch.no_grad():
+                many, alone = self.module(data), self.module(data[:1])
+        except Exception:  # whatever the module's own code raises on this machine
+            return True
+        wide = 1e-3 * float(many.abs().nan_to_num(0, 0, 0).max()) if many.is_floating_point() else 0.0
+        return many[:1].shape == alone.shape and torch.allclose(
+            many[:1].double(), alone.double(), 1e-3, wide, equal_nan=True
+        )
 
     def separate(self, result: Symbol) -> bool:
         """Whether the result's first axis holds the data, each of them computed from itself."""

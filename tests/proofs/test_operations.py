@@ -136,6 +136,10 @@ COMPOUNDS = {
     ),
     "finite": (called(_finite), (2,)),
     "hypotenuse": (called(lambda x, w: torch.hypot(x, w), 3), (3,)),
+    "powers": (called(lambda x: (x * x + 0.5) ** 0.75 - x**11 / 2**24 + (x * x + 1) ** -2.5), (3,)),
+    "responses": (lambda: nn.Sequential(nn.Conv1d(3, 3, 1), nn.LocalResponseNorm(2)), (3, 2)),
+    "a cell": (lambda: nn.GRUCell(3, 2), (3,)),
+    "complement": (called(lambda x: x.erfc() + x.nansum(-1, keepdim=True)), (2,)),
     "hyperbolic": (called(lambda x: x.cosh() - x.sinh()), (3,)),
     "log add": (called(lambda x, w: torch.logaddexp(x, w) + torch.logit(x.sigmoid()), 3), (3,)),
 }
@@ -219,6 +223,11 @@ def test_other_parametrizations_are_followed():
         (lambda x: x.norm(p=3, dim=-1, keepdim=True), "order 3"),
         (lambda x: torch.cdist(x, torch.ones(1, 3), compute_mode="use_mm_for_euclid_dist"), "multiplied out"),
         (lambda x: functional.rrelu(x, training=True), "at random"),
+        (lambda x: x + torch.rand(3), "random numbers"),
+        (lambda x: x / x.numel(), "alone than in a batch"),
+        (lambda x: x if len(x) > 1 else -x, "alone than in a batch"),
+        (lambda x: x**0.3, "only quarters"),
+        (lambda x: 2**x, "a power that depends"),
     ],
 )
 def test_what_has_no_exact_form_is_told(function, told):
