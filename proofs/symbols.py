@@ -226,7 +226,7 @@ class Tracer:
         storage = target.untyped_storage()
         if storage.data_ptr() in self.storages:
             raise RefusalError("it writes into a tensor of the network")
-        whole = torch.empty(0, dtype=target.dtype).set_(storage)
+        whole = torch.empty(0, dtype=target.dtype, device=target.device).set_(storage)
         ids = torch.as_tensor(self.tape.constant_ids(whole))
         self.written[storage.data_ptr()] = whole, ids, whole.clone()
         whole.fill_(torch.nan if whole.is_floating_point() else 1)
