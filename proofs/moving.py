@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from .faults import RefusalError
+from .placing import added, written
 from .symbols import Handler, Symbol, Tracer
 
 aten = torch.ops.aten
@@ -74,11 +75,12 @@ def _padded(t: Tracer, x: Symbol, pad: list[int], value: float = 0.0) -> Symbol:
 
 
 def _put(t: Tracer, x: Any, indices: list[Any], values: Any, accumulate: bool = False) -> Symbol:
-    if accumulate or any(isinstance(each, Symbol) for each in indices):
+    """x with values put, or added, at known places."""
+    if any(isinstance(each, Symbol) for each in indices):
         raise RefusalError("places that depend on the input")
-    ids = torch.as_tensor(t.ids(x)).clone()
-    ids[tuple(slice(None) if each is None else each for each in indices)] = torch.as_tensor(t.ids(values))
-    return t.symbol(ids, x.dtype)
+    at = tuple(slice(None) if each is None else each.cpu() for each in indices)
+    targets = np.asarray(torch.arange(x.numel()).reshape(x.shape)[at].numpy())
+    return (added if accumulate else written)(t, x, targets, values)
 
 
 def _looked_up(t: Tracer, weight: Any, indices: Any, *args: Any) -> Symbol:

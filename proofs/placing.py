@@ -51,16 +51,16 @@ def _rows(t: Tracer, x: Any, dim: int, index: Any) -> Ids:
     return np.asarray(places.index_select(dim, _known(t, index)).numpy())
 
 
-def _written(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
-    """x with the source at the targets, each of them another one."""
-    if len(np.unique(targets)) < targets.size:
+def written(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
+    """x with the source at the targets; what is written to one place has to be the same."""
+    ids, cells = t.ids(x).copy().ravel(), np.broadcast_to(t.ids(source), targets.shape)
+    ids[targets] = cells
+    if (ids[targets] != cells).any():
         raise RefusalError("one place is written twice")
-    ids = t.ids(x).copy().ravel()
-    ids[targets] = np.broadcast_to(t.ids(source), targets.shape)
     return t.symbol(ids.reshape(x.shape), x.dtype)
 
 
-def _added(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
+def added(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
     """x with sums of the source at the targets, in any order."""
     ids, cells = t.ids(x).ravel(), np.broadcast_to(t.ids(source), targets.shape).ravel()
     order = np.argsort(targets.ravel(), kind="stable")
@@ -89,7 +89,7 @@ def _scattered(t: Tracer, x: Any, dim: int, index: Any, source: Any, *, reduce: 
         source = t.symbol(t.ids(source)[tuple(map(slice, targets.shape))])
     if reduce not in (None, "add"):
         raise RefusalError(f"{reduce} of what is scattered")
-    return _written(t, x, targets, source) if reduce is None else _added(t, x, targets, source)
+    return written(t, x, targets, source) if reduce is None else added(t, x, targets, source)
 
 
 def _reduced_at(
@@ -102,12 +102,12 @@ def _reduced_at(
 
 def _added_rows(t: Tracer, x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Symbol:
     cells = source if alpha == 1 else t.symbol(scaled(t, t.ids(source), t.scalar(alpha)))
-    return _added(t, x, _rows(t, x, dim, index), cells)
+    return added(t, x, _rows(t, x, dim, index), cells)
 
 
 def _filled(t: Tracer, x: Any, targets: Ids, value: Any) -> Symbol:
     """x with a number at the targets."""
-    return _written(t, x, np.unique(targets), value)
+    return written(t, x, targets, value)
 
 
 def _chosen(t: Tracer, x: Any, mask: Any) -> Symbol:
@@ -125,7 +125,7 @@ def _folded(
     image = image.reshape(1, channels, *around)
     places = aten.im2col(image, window, dilation, [0, 0], stride).long().numpy() - 1
     blank = t.symbol(np.full((len(ids), image.numel()), -1))
-    found = _added(t, blank, places + image.numel() * np.arange(len(ids))[:, None, None], x)
+    found = added(t, blank, places + image.numel() * np.arange(len(ids))[:, None, None], x)
     (top, left), (height, width) = padding, size
     cut = t.ids(found).reshape(len(ids), channels, *around)[..., top : top + height, left : left + width]
     return t.symbol(cut)
@@ -152,7 +152,7 @@ PLACES: dict[Any, Handler] = {
     aten.scatter_add: lambda t, x, dim, index, source: _scattered(t, x, dim, index, source, reduce="add"),
     aten.scatter_reduce: _reduced_at,
     aten.index_add: _added_rows,
-    aten.index_copy: lambda t, x, dim, index, source: _written(t, x, _rows(t, x, dim, index), source),
+    aten.index_copy: lambda t, x, dim, index, source: written(t, x, _rows(t, x, dim, index), source),
     aten.index_fill: lambda t, x, dim, index, value: _filled(t, x, _rows(t, x, dim, index), value),
     aten.masked_select: _chosen,
 }

@@ -132,6 +132,13 @@ def _in_place(x):
     return torch.stack([x + y, y * z, w, v - 3 * u], 1)
 
 
+def _put(x):
+    rows, columns = torch.arange(len(x))[:, None], torch.tensor([[0, 0, 2]])
+    y = torch.ones_like(x).index_put((rows, columns), x * 2, accumulate=True)
+    y[:, [1, 1]] = 0.5
+    return y
+
+
 MOVES = {
     "shuffled": (lambda: nn.Sequential(nn.PixelShuffle(2), nn.ChannelShuffle(1)), (4, 1, 2)),
     "unshuffled": (lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.ChannelShuffle(2)), (1, 2, 4)),
@@ -161,6 +168,7 @@ MOVES = {
     "windows": (called(_folded), (2, 3, 3)),
     "turned": (called(_turned), (3, 2)),
     "chosen": (called(lambda x: torch.stack([r[torch.tensor([True, False, True])] for r in x])), (3,)),
+    "put": (called(_put), (3,)),
     "in place": (called(_in_place), (3,)),
     "assigned": (called(_assigned), (3,)),
     "assigned to what is new": (called(_new), (3,)),
@@ -203,6 +211,10 @@ def _into_what_is_kept(x):
         (lambda x: torch.zeros(len(x), 2).copy_(x).numpy() + x, "does not run"),
         (_into_what_is_kept, "mixes data"),
         (lambda x: torch.zeros(2, 2).scatter(1, torch.zeros(2, 2, dtype=torch.long), x), "written twice"),
+        (
+            lambda x: x.clone().index_put_((torch.tensor([[0], [1]]), torch.tensor([[0, 0]])), x),
+            "written twice",
+        ),
         (lambda x: functional.interpolate(x[:, None], size=3, mode="linear")[:, 0], "float32 rounds"),
     ],
 )
