@@ -6,6 +6,7 @@ finds is checked again in exact arithmetic by `check.py`, which relaxes each ReL
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from . import function_bounds as functions
-from .program import Affine, Free, Function, Matrix, Program, Relu
+from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
 from .translation import Form
 
 SLOPE_UNIT = 2.0**16
 _U = 2.0**-24
+_WHOLE = 1e-6
+"""How far from a whole number a bound of one is taken for it."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,22 @@ class Rows:
 
 @dataclass
 class Lines:
-    """Relaxation of the ReLUs of one step on each box: a v ≤ relu(v) ≤ s v + t, all [boxes, size]."""
+    """Relaxation of the ReLUs of one step on each box: a v + b ≤ relu(v) ≤ s v + t, all [boxes, size]; b is 0
+    but for jumps."""
 
     down: Tensor
     up: Tensor
     intercept: Tensor
     unstable: Tensor
+    base: Tensor | None = None
 
 
 class BatchProgram:
     """A program as tensors [float64] on a device."""
 
-    def __init__(self, program: Program, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, program: Program, device: torch.device | str = "cpu", whole: Sequence[bool] = ()
+    ) -> None:
         self.program = program
         self.device = torch.device(device)
         self.matrices = {
@@ -54,11 +61,27 @@ class BatchProgram:
         called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
         self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
         self.curved = {source for s in called.values() for source in s.sources}  # what functions read
+        self.curved |= {step.source for step in program.steps if isinstance(step, Jump)}
         self.rounding = any(isinstance(step, Affine) and step.depth for step in program.steps)
+        free = list(whole) or [False] * program.size(0)
+        wholes = program.whole(free) if any(whole) or program.jumps else []
+        self.wholes = {k: torch.as_tensor(w, device=self.device) for k, w in enumerate(wholes) if w.any()}
 
     def tensor(self, array: Matrix) -> Tensor:
         """Exact entries rounded to float64."""
         return torch.as_tensor(array.astype("float64"), device=self.device)
+
+    def inward(
+        self, step: int, low: Tensor, high: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Bounds [boxes, size, or `rows` of it] with those of whole numbers made whole."""
+        if step not in self.wholes:
+            return low, high
+        whole = self.wholes[step] if rows is None else self.wholes[step][rows]
+        return (
+            torch.where(whole, (low - _WHOLE).ceil(), low),
+            torch.where(whole, (high + _WHOLE).floor(), high),
+        )
 
     def forward(self, points: Tensor) -> list[Tensor]:
         """Values [points, size] of all steps at `points` [points, free variables], without roundings."""
@@ -66,6 +89,8 @@ class BatchProgram:
         for k, step in enumerate(self.program.steps):
             if isinstance(step, Free):
                 values.append(points)
+            elif isinstance(step, Jump):
+                values.append((values[step.source] > 0).to(points.dtype))
             elif isinstance(step, Relu):
                 values.append(values[step.source].clamp(min=0))
             elif isinstance(step, Function):
@@ -130,11 +155,15 @@ class Bounds:
                 if (radius := self.radius(step)) is not None:
                     const = const + (row.abs().expand(len(self.lo), -1, -1) @ radius[..., None])[..., 0]
                 new = {s: row @ m for s, m in self.batch.matrices[step].items()}
-            elif isinstance(self.batch.program.steps[step], Function):
-                low, high = (side[..., None] for side in self.interval(step))
+            elif isinstance(function := self.batch.program.steps[step], Function):
                 row = row.expand(len(self.lo), -1, -1)
-                const = const + (row.clamp(min=0) @ high + row.clamp(max=0) @ low)[..., 0]
-                new = {}
+                new = self.gated(function, row) if self.batch.program.jumps else {}
+                low, high = self.interval(step)
+                if new:
+                    row = row * ~functools.reduce(torch.logical_or, self.gates(function))[:, None]
+                const = (
+                    const + (row.clamp(min=0) @ high[..., None] + row.clamp(max=0) @ low[..., None])[..., 0]
+                )
             else:
                 lines = self.relaxation(step)
                 down = lines.down
@@ -142,6 +171,8 @@ class Bounds:
                     down = torch.where(lines.unstable, slopes[step], down)
                 above = row.expand(len(self.lo), -1, -1).clamp(min=0)
                 const = const + (above @ lines.intercept[..., None])[..., 0]
+                if lines.base is not None:
+                    const = const + ((row - above) @ lines.base[..., None])[..., 0]
                 new = {
                     self.source(step): torch.addcmul(
                         row * down[:, None, :], above, (lines.up - down)[:, None, :]
@@ -161,6 +192,38 @@ class Bounds:
         )
         return const + corner, row
 
+    def gates(self, function: Function) -> tuple[Tensor, Tensor]:
+        """Where [boxes, size] the first factor of a product is -1, 0 or 1 on all of a box, and where only the
+        second is."""
+        first, second = (self.constant(s) for s in function.sources)
+        return first, second & ~first
+
+    def constant(self, step: int) -> Tensor:
+        """Where a step is -1, 0 or 1 on all of a box."""
+        low, high = self.interval(step)
+        return (low == high) & ((low == 0) | (low.abs() == 1))
+
+    def gated(self, function: Function, row: Tensor) -> dict[int, Tensor]:
+        """What rows of products become where a factor is -1, 0 or 1: rows of the other, or nothing."""
+        new: dict[int, Tensor] = {}
+        if function.kind == "product":
+            gates = zip(function.sources, function.sources[::-1], self.gates(function), strict=True)
+            for gate, other, here in gates:
+                share = row * (self.interval(gate)[0] * here)[:, None]
+                new[other] = new[other] + share if other in new else share
+        return new
+
+    def function_interval(self, step: int, function: Function) -> tuple[Tensor, Tensor]:
+        """That of a function; a product by -1, 0 or 1 is not rounded."""
+        read = [self.interval(s) for s in function.sources]
+        low, high = functions.interval(function, self.batch.tables.get(step), read, self.batch.rounding)
+        if function.kind == "product" and self.batch.program.jumps:
+            for gate, other, here in zip(read, read[::-1], self.gates(function), strict=True):
+                ends = [gate[0] * side for side in other]
+                low = torch.where(here, torch.minimum(*ends), low)
+                high = torch.where(here, torch.maximum(*ends), high)
+        return low, high
+
     def source(self, step: int) -> int:
         """The step that a ReLU step reads."""
         relu = self.batch.program.steps[step]
@@ -173,13 +236,16 @@ class Bounds:
             kind = self.batch.program.steps[step]
             if isinstance(kind, Free):
                 self.intervals[step] = (self.lo, self.hi)
+            elif isinstance(kind, Jump):
+                lines = self.relaxation(step)
+                on = (lines.intercept > 0) & ~lines.unstable
+                off = (lines.intercept <= 0) & (lines.up <= 0)
+                self.intervals[step] = (on.to(self.lo.dtype), (~off).to(self.lo.dtype))
             elif isinstance(kind, Relu):
                 low, high = self.interval(kind.source)
                 self.intervals[step] = (low.clamp(min=0), high.clamp(min=0))
             elif isinstance(kind, Function):
-                read = [self.interval(s) for s in kind.sources]
-                table = self.batch.tables.get(step)
-                self.intervals[step] = functions.interval(kind, table, read, self.batch.rounding)
+                self.intervals[step] = self.function_interval(step, kind)
             else:
                 self.intervals[step] = self.affine_interval(step)
         return self.intervals[step]
@@ -204,8 +270,10 @@ class Bounds:
         high, low = top.expand(len(self.lo), -1).chunk(2, 1)
         if rows is None or known is None:
             low, high = functions.finite(-low, high) if self.batch.curved else (-low, high)
+            low, high = self.batch.inward(step, low, high)
             return (low, high) if known is None else (low.maximum(known[0]), high.minimum(known[1]))
-        low = torch.maximum(known[0].gather(1, rows), -low)
+        low, high = self.batch.inward(step, -low, high, rows)
+        low = torch.maximum(known[0].gather(1, rows), low)
         high = torch.minimum(known[1].gather(1, rows), high)
         return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)
 
@@ -223,28 +291,25 @@ class Bounds:
                 size = size + torch.maximum(-low, high) @ matrix.abs().T
             k = affine.depth
             self.radii[step] = size * (k * _U / (1 - k * _U)) + 2.0**-63
+            if step in self.batch.wholes:  # float32 holds every sum on the way
+                exact = self.batch.wholes[step] & (size < 2**24)
+                self.radii[step] = torch.where(exact, 0.0, self.radii[step])
         return self.radii[step]
 
     def relaxation(self, step: int) -> Lines:
-        """The lines of a ReLU step, as the checker draws them."""
+        """The lines of a ReLU step, or of jumps, as the checker draws them."""
         if step not in self.lines:
             low, high = self.interval(self.source(step))
+            jump = isinstance(self.batch.program.steps[step], Jump)
             forced = self.phases.get(step)
-            on, off = low >= 0, high <= 0
+            on, off = (low > 0 if jump else low >= 0), high <= 0
             if forced is not None:
                 on, off = (on & (forced >= 0)) | (forced > 0), (off & (forced <= 0)) | (forced < 0)
-            unstable = ~(on | off)
-            width = torch.where(unstable, high - low, torch.ones_like(low))
-            up = torch.floor(high / width * SLOPE_UNIT) / SLOPE_UNIT
-            intercept = torch.maximum(-up * low, (1 - up) * high)
-            down = (high > -low).to(low.dtype)
-            stable = on.to(low.dtype)
-            self.lines[step] = Lines(
-                torch.where(unstable, down, stable),
-                torch.where(unstable, up, stable),
-                torch.where(unstable, intercept, torch.zeros_like(low)),
-                unstable,
-            )
+            if jump:
+                whole = self.batch.wholes.get(self.source(step), torch.zeros_like(on[:0].any(0)))
+                self.lines[step] = _jumping(low, high, on, ~(on | off), whole)
+            else:
+                self.lines[step] = _bent(low, high, on, ~(on | off))
         return self.lines[step]
 
     def rows(self, kept: Sequence[int]) -> Bounds:
@@ -255,10 +320,42 @@ class Bounds:
         part.intervals = chosen(self.intervals, at)
         part.radii = {s: r[at] for s, r in self.radii.items()}
         part.lines = {
-            s: Lines(line.down[at], line.up[at], line.intercept[at], line.unstable[at])
+            s: Lines(
+                line.down[at],
+                line.up[at],
+                line.intercept[at],
+                line.unstable[at],
+                None if line.base is None else line.base[at],
+            )
             for s, line in self.lines.items()
         }
         return part
+
+
+def _bent(low: Tensor, high: Tensor, on: Tensor, unstable: Tensor) -> Lines:
+    """The lines of ReLUs between bounds of what they read."""
+    width = torch.where(unstable, high - low, torch.ones_like(low))
+    up = torch.floor(high / width * SLOPE_UNIT) / SLOPE_UNIT
+    intercept = torch.maximum(-up * low, (1 - up) * high)
+    down = (high > -low).to(low.dtype)
+    stable = on.to(low.dtype)
+    return Lines(
+        torch.where(unstable, down, stable),
+        torch.where(unstable, up, stable),
+        torch.where(unstable, intercept, torch.zeros_like(low)),
+        unstable,
+    )
+
+
+def _jumping(low: Tensor, high: Tensor, on: Tensor, unstable: Tensor, whole: Tensor) -> Lines:
+    """The lines of jumps: through (low, 0) and (0, 1), or (0, 0) and (high, 1), none steeper than 1; a bit is
+    its own."""
+    up, down = ((1 / end.clamp(min=1) * SLOPE_UNIT).floor() / SLOPE_UNIT for end in (-low, high))
+    bit = unstable & whole & (low >= 0) & (high <= 1)
+    up, down = torch.where(high > -low, 0.0, up), torch.where(high > -low, down, 0.0)
+    up, down = (torch.where(bit, 1.0, torch.where(unstable, slope, 0.0)) for slope in (up, down))
+    one = (on | (unstable & ~bit)).to(low.dtype)
+    return Lines(down, up, one, unstable & ~bit, on.to(low.dtype))
 
 
 def chosen(intervals: Intervals, at: Tensor) -> dict[int, tuple[Tensor, Tensor]]:

@@ -68,6 +68,11 @@ def number(text: Any) -> Fraction:
     return Fraction(text)
 
 
+def single(value: Any) -> bool:
+    """Whether a float32 holds a number."""
+    return bool(struct.unpack("<f", struct.pack("<f", float(value)))[0] == value)
+
+
 def read_weights(path: str | Path) -> tuple[str, Any]:
     """Digest over the sorted (name, dtype, shape, bytes), and the tensors of a safetensors file."""
     data, sha, tensors = Path(path).read_bytes(), hashlib.sha256(), {}
@@ -253,6 +258,9 @@ class Problem:
             case ["relu" | "exp" | "log" | "erf" | "reciprocal" | "sqrt" | "product" as kind, *read]:
                 need(len(read) == 1 + (kind == "product"), f"{kind} of {len(read)} values")
                 return self.add([(kind, units) for units in zip(*(values[s] for s in read), strict=True)])
+            case ["step", s, t]:  # where one is above the other: float32 compares without rounding
+                gaps = [plus({u: Fraction(1)}, {v: -1}) for u, v in zip(values[s], values[t], strict=True)]
+                return self.add([("step", [u]) for u in self.affine(gaps, 0)])
             case ["table", s, name]:  # the row of a matrix for each token
                 (_, *row), w = tensors[name][1:]
                 n = prod(row)
@@ -278,7 +286,8 @@ class Problem:
             if len(forms[-1]) < len(row):  # a unit that is read more than once
                 forms[-1] = reduce(plus, ({u: Fraction(x)} for u, x in row))
         plain = all(abs(x) == 1 for row in rows.values() for _, x in row)
-        depth = max(max(map(len, rows.values())) - plain, 0) + any(form.get(0) for form in forms)
+        depth = max(max(map(len, rows.values())) - plain, 0)
+        depth += any(form.get(0) and (rows[i] or not single(form[0])) for i, form in enumerate(forms))
         return self.affine(forms, depth)
 
     def add(self, made: list[Any], bits: int = SLOPE, errs: int = 0) -> range:
@@ -288,8 +297,8 @@ class Problem:
         for u, each in zip(units, made, strict=True):
             for j, w in each.items() if affine else ((j, 1 << FINE) for j in each[1]):
                 read[j].append((u, w >> (FINE - bits)))
-            if affine and all(j in self.whole and w % 2**FINE == 0 for j, w in each.items()):
-                self.whole.add(u)  # in float32, too
+            if not affine and (each[0] == "step" or (each[0] == "relu" and each[1][0] in self.whole)):
+                self.whole.add(u)
             self.curved.update(() if affine or each[0] == "relu" else each[1])  # they need its bounds
         self.made += made
         self.readers.update(read.keys())
@@ -307,7 +316,10 @@ class Problem:
         rows = [dict(zip(f, map(int, f.values()), strict=True)) for f in grains]
         spread = reduce(or_, (w for row in rows for w in row.values()), one)
         off = grains != rows
-        return self.add(rows, FINE + 1 - (spread & -spread).bit_length(), depth * self.single or -off)
+        units = self.add(rows, FINE + 1 - (spread & -spread).bit_length(), depth * self.single or -off)
+        for u, form in zip(units, forms, strict=True):  # sums of whole numbers are whole in float32, too
+            self.whole.update([u] if all(j in self.whole and w % 1 == 0 for j, w in form.items()) else [])
+        return units
 
 
 class Box:
@@ -362,6 +374,8 @@ class Box:
                 need(not k or (k < 2**20 and size < one << 127), "float32 may overflow")
                 lost = 2 * sum(self.sizes[j] for j in row) >> FINE
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
+                if u in problem.whole and size < one << 24:  # float32 holds every sum on the way
+                    self.radii[u] = 0
             for u in layer.units if self.point else ():  # at a point, what is read says enough
                 row, off = problem.made[u], self.radii.get(u, 0)
                 self.set(u, (-self.top(row, -1) >> FINE) - off, off - (-self.top(row, 1) >> FINE))
@@ -372,7 +386,10 @@ class Box:
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
-                self.set(u, -bottom >> keep, -(-top >> keep))
+                low, high = -bottom >> keep, -(-top >> keep)
+                self.set(
+                    u, *((-(-low // one) * one, high // one * one) if u in problem.whole else (low, high))
+                )
         self.settled = True
 
     def top(self, form: Form, sign: int) -> int:
@@ -391,11 +408,25 @@ class Box:
                 cap = -(-max(-up * low, (slope - up) * high) // slope) if low < 0 < high else 0
                 self.lines.setdefault(unit, (sources[0], slope * (high > -low), up, 0, cap))
                 return max(low, 0), max(high, 0)
+            case "step":  # 1 above 0, else 0; of a bit, the bit
+                _, form, strict = self.facts.get(sources[0], ("", {0: 1}, False))
+                on, off = low > 0 or (strict and form.get(0, 0) <= 0), high <= 0
+                if not on and not off:  # lines through (low, 0) and (0, 1), or (0, 0) and (high, 1)
+                    up, down = slope * one // max(-low, one), slope * one // max(high, one)
+                    self.lines[unit] = (sources[0], down * (high > -low), up * (high <= -low), 0, one)
+                    if sources[0] in self.problem.whole and low >= 0 and high <= one:
+                        self.lines[unit] = (sources[0], slope, slope, 0, 0)
+                return on * one, (not off) * one
             case "table":
                 need(-one < low and high < len(table) * one, "no row of the table")
                 entries = list(map(Fraction, table[-(-low // one) : high // one + 1]))
                 return min(entries) * one // 1, -(-max(entries) * one // 1)
             case "product":
+                for gate, other in (sources, sources[::-1]):
+                    if (g := self.low[gate]) == self.high[gate] and abs(g) in (0, one):
+                        self.lines[unit] = (other, slope * g // one, slope * g // one, 0, 0)
+                        low, high = sorted((self.low[other] * g // one, self.high[other] * g // one))
+                        return low, high
                 ends = [v * w for v in (low, high) for w in (self.low[sources[1]], self.high[sources[1]])]
                 low = (max(min(ends), 0) if sources[0] == sources[1] else min(ends)) // one
                 high = -(-max(ends) // one)
@@ -557,8 +588,7 @@ def check_witness(problem: Problem, witness: list[str]) -> int:
     point = [Fraction(1), *map(number, witness)]
     for value, (low, high, whole) in zip(point, problem.ranges, strict=True):
         need(low <= value <= high and (value.denominator == 1 or not whole), "the witness is out of range")
-        single = not problem.single or struct.unpack("<f", struct.pack("<f", float(value)))[0] == value
-        need(single, "the witness is no float32 point")
+        need(not problem.single or single(value), "the witness is no float32 point")
     need(problem.forms == [{u: 1} for u in range(len(point))], "a witness needs no lemmas")
     need(Box(problem).at(enumerate(point)).refuted(("and", problem.parts), {}), "it may satisfy the claim")
     return 1
@@ -578,8 +608,8 @@ def check(path: Path, weights: dict[str, Any]) -> str:
         if digest not in weights and (beside := path.with_name(f"{digest}.safetensors")).exists():
             weights.update([read_weights(beside)])
         need(digest in weights, f"no weights with the digest {digest} of network {name}")
-        single = all(dtype == "float32" for dtype, _, _ in weights[digest].values())
-        need(single or claim["semantics"] != "float32", f"the weights of {name} are not float32")
+        plain = all(dtype == "float32" for dtype, _, _ in weights[digest].values())
+        need(plain or claim["semantics"] != "float32", f"the weights of {name} are not float32")
         loaded[name] = size, operations, weights[digest]
     problem = Problem(claim, lemmas, loaded, verdict == "proved")
     count = (check_proof if verdict == "proved" else check_witness)(problem, evidence)

@@ -154,7 +154,7 @@ def _branches(program: Program, form: Form) -> Iterator[Form]:
     free = Form(tuple(term for term in form.terms if not term[0][0]), form.const)
     if not ramps:
         yield free
-    elif len(ramps) == 1 and isinstance(relu := program.steps[ramps[0][0]], Relu):
+    elif len(ramps) == 1 and type(relu := program.steps[ramps[0][0]]) is Relu:
         affine = program.steps[relu.source]
         if isinstance(affine, Affine) and [source for source, _ in affine.terms] == [0]:
             _, i, value = ramps[0]
@@ -174,7 +174,7 @@ def _twins(program: Program) -> tuple[Twin, ...]:
             inputs.add(number)
         alike = (k for k in range(1, number) if first[k] == k and _alike(program.steps[k], step, first))
         first[number] = next(alike, number)
-        if isinstance(step, Relu) and first[number] != number and step.source not in inputs:
+        if type(step) is Relu and first[number] != number and step.source not in inputs:
             mine, other = (program.unit(n, 0) for n in (number, first[number]))
             twins += [(mine + i, other + i, Fraction(1)) for i in range(step.size)]
     return tuple(twins)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .bounds import Bounds, Rows
-from .program import Affine, Free, Function, Relu
+from .program import Affine, Free, Function, Jump, Relu
 from .relaxation import Phase
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -53,16 +53,18 @@ class RegionProgram:
         self.limit: list[float] = []
         self.tight: dict[tuple[int, int], int] = {}
 
-    def solve(self) -> Duals | None:
-        """Solve it; None where HiGHS does not come to an optimum."""
+    def solve(self, hard: bool = False) -> Duals | None:
+        """Solve it; None where HiGHS does not come to an optimum. `hard` phases hold without σ, so that atoms
+        have a share in whatever bound is found."""
         from scipy.optimize import linprog
 
         forms = self.forms()
         parts = self.parts(forms)
         first = len(self.matrix)
-        for form, const in parts:
+        for number, (form, const) in enumerate(parts):
             row = -form
-            row[-1] = max(1e-9, float(np.abs(form).sum()) + abs(const))
+            phase = number >= len(parts) - len(self.phases)
+            row[-1] = 0.0 if hard and phase else max(1e-9, float(np.abs(form).sum()) + abs(const))
             self.constrain(row, const)
         cost = np.zeros(self.width)
         cost[-1] = -1.0
@@ -103,6 +105,8 @@ class RegionProgram:
                 made.append((matrix, const))
             elif isinstance(step, Function):
                 made.append(self.between(number))
+            elif isinstance(step, Jump):
+                made.append(self.jump(number, *made[step.source]))
             else:
                 made.append(self.relu(number, *made[step.source]))
         return made
@@ -115,6 +119,18 @@ class RegionProgram:
             matrix[i, self.columns[step, i]] = 1.0
             self.constrain(matrix[i], high[i] - low[i])
         return matrix, low
+
+    def jump(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
+        """0, 1, a bit that is read, or a column of its own between its lines."""
+        lines = self.bounds.relaxation(step)
+        down, up, most = (side[self.k].cpu().numpy() for side in (lines.down, lines.up, lines.intercept))
+        out, shift = matrix * up[:, None], const * up + most
+        for i in self.open[step]:
+            out[i], shift[i] = 0.0, 0.0
+            out[i, self.columns[step, i]] = 1.0
+            self.constrain(down[i] * matrix[i] - out[i], -down[i] * const[i])
+            self.constrain(out[i] - up[i] * matrix[i], up[i] * const[i] + most[i])
+        return out, shift
 
     def relu(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
         """On, off, or a column of its own between its lines."""
@@ -150,6 +166,8 @@ class RegionProgram:
         """a / (a + b) from the duals of y ≥ v and y ≥ 0."""
         slopes = {}
         for step, units in self.open.items():
+            if isinstance(self.steps[step], Jump):
+                continue
             down = self.bounds.relaxation(step).down[self.k].cpu().numpy().copy()
             for i in units:
                 above, zero = weights[self.tight[step, i]], lower[self.columns[step, i]]

@@ -8,6 +8,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
 
     ["affine", [[s, map…], [t, map…]…], const]  Σ map(v) + const; const: a number, or "@tensor" (per channel)
     ["relu", s]                               max(v, 0)
+    ["step", s, t]                            1 where v > w, else 0; compared without rounding
     ["product", s, t]                         component by component
     ["exp", s], and so "log", "erf", "reciprocal", "sqrt"  component by component
     ["table", s, tensor]                      a tensor at each component, which says where on its first axis
@@ -36,13 +37,14 @@ from torch import nn
 
 from .arithmetic import ARITHMETIC, PLAIN
 from .baking import computed_weights
+from .choices import CHOICES
 from .compounds import COMPOUNDS
 from .convolutions import CONVOLUTIONS
-from .functions import FUNCTIONS, WHOLES
-from .linear_maps import MAPS, WHOLE_MAPS
 from .faults import InputError, RefusalError
-from .logarithms import LOGARITHMS
+from .functions import FUNCTIONS, WHOLES
 from .lengths import LENGTHS
+from .linear_maps import MAPS, WHOLE_MAPS
+from .logarithms import LOGARITHMS
 from .moving import MOVES, SHAPES
 from .norms import NORMS, WHOLE_NORMS
 from .orders import ORDERS, WHOLE_ORDERS
@@ -50,13 +52,13 @@ from .placing import PLACES
 from .pooling import POOLS, WHOLE_POOLS
 from .recurrent import RECURRENT
 from .resampling import RESAMPLING
-from .tape import Ids, Operation, Tape, TooLargeError, Writer
-
 from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
+from .tape import Ids, Operation, Tape, TooLargeError, Writer
+
 _HANDLERS = {
     **MOVES, **PLACES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS,
-    **LENGTHS, **POOLS, **RESAMPLING, **COMPOUNDS, **ORDERS,
+    **LENGTHS, **POOLS, **RESAMPLING, **COMPOUNDS, **ORDERS, **CHOICES,
 }  # fmt: skip
 _WHOLES = {
     **PLAIN, **WHOLE_MAPS, **SHAPES, **WHOLES, **ATTENTION, **WHOLE_NORMS, **WHOLE_POOLS, **WHOLE_ORDERS,
@@ -113,10 +115,10 @@ def lower(
     Raises:
         UnsupportedError: naming every operation that has no exact form, with the reason.
     """
-    tracer = Tracer(module, in_shape, tokens, rounding, _HANDLERS, _WHOLES)
-    outputs = tracer.run()
     if faults := computed_weights(module):
         raise UnsupportedError(faults)
+    tracer = Tracer(module, in_shape, tokens, rounding, _HANDLERS, _WHOLES)
+    outputs = tracer.run()
     if tracer.faults:
         raise UnsupportedError(tracer.faults)
     try:

@@ -42,7 +42,7 @@ def matched(obligation: Obligation) -> Obligation:
     same: dict[int, _Same] = {}
     twins: list[tuple[int, int, Fraction]] = []
     for step, kind in enumerate(program.steps):
-        if not isinstance(kind, Relu) or (found := _earlier(program, step, same)) is None:
+        if type(kind) is not Relu or (found := _earlier(program, step, same)) is None:
             continue
         same[step] = found
         twins += [
@@ -62,7 +62,7 @@ def _earlier(program: Program, step: int, same: dict[int, _Same]) -> _Same | Non
     found = [
         candidate
         for other in range(step)
-        if isinstance(program.steps[other], Relu) and (rows := _layer(program, other)) is not None
+        if type(program.steps[other]) is Relu and (rows := _layer(program, other)) is not None
         for candidate in [_compared(program, other, rows, source, matrix, const, same)]
         if candidate is not None
     ]

@@ -38,25 +38,19 @@ def _leaves(args: Any) -> list[Any]:
     return leaves
 
 
-def _converted(t: Tracer, x: Symbol, *args: Any, dtype: torch.dtype | None = None, **kwargs: Any) -> Symbol:
+def converted(t: Tracer, x: Symbol, *args: Any, dtype: torch.dtype | None = None, **kwargs: Any) -> Symbol:
     """Another type: of whole numbers, or of the network."""
     dtype = dtype or x.dtype
     if x.dtype.is_floating_point and not dtype.is_floating_point:
         raise RefusalError("numbers that are computed are made whole")
     narrow = dtype.is_floating_point and x.dtype.is_floating_point and dtype.itemsize < x.dtype.itemsize
-    if narrow or dtype == torch.bool:
+    if narrow:
         raise RefusalError(f"{x.dtype} is turned into {dtype}")
     return t.symbol(x.ids.clone(), dtype)
 
 
-def _fill(t: Tracer, x: Any, mask: Any, value: Any) -> Symbol:
-    """A number where a mask says so."""
-    return _where(t, mask, value, x)
-
-
-def _where(t: Tracer, mask: Any, x: Any, y: Any) -> Symbol:
-    if isinstance(mask, Symbol):
-        raise RefusalError("what is chosen depends on the input")
+def picked(t: Tracer, mask: Tensor, x: Any, y: Any) -> Symbol:
+    """x where a mask that is known says so, else y."""
     one, other = np.broadcast_arrays(t.ids(x), t.ids(y))
     return t.symbol(np.where(mask.cpu().numpy(), one, other))
 
@@ -64,7 +58,7 @@ def _where(t: Tracer, mask: Any, x: Any, y: Any) -> Symbol:
 def _triangle(upper: bool) -> Handler:
     def triangle(t: Tracer, x: Symbol, diagonal: int = 0) -> Symbol:
         kept = torch.ones(x.shape[-2:], dtype=torch.bool)
-        return _where(t, kept.triu(diagonal) if upper else kept.tril(diagonal), x, 0.0)
+        return picked(t, kept.triu(diagonal) if upper else kept.tril(diagonal), x, 0.0)
 
     return triangle
 
@@ -74,7 +68,7 @@ def _padded(t: Tracer, x: Symbol, pad: list[int], value: float = 0.0) -> Symbol:
     return t.symbol(torch.constant_pad_nd(x.ids, pad, number), x.dtype)
 
 
-def _put(t: Tracer, x: Any, indices: list[Any], values: Any, accumulate: bool = False) -> Symbol:
+def put(t: Tracer, x: Any, indices: list[Any], values: Any, accumulate: bool = False) -> Symbol:
     """x with values put, or added, at known places."""
     if any(isinstance(each, Symbol) for each in indices):
         raise RefusalError("places that depend on the input")
@@ -123,20 +117,6 @@ def _indexed(t: Tracer, x: Any, indices: list[Any]) -> Any:
     return _moved(aten.index)(t, x, indices)
 
 
-def _compared(t: Tracer, x: Any, y: Any, *, call: Any) -> Tensor:
-    """Of numbers that do not depend on the input, such as stored masks."""
-    sides = [t.ids(side) for side in (x, y)]
-    for ids in sides:
-        if ((ids >= 0) & (ids < (1 << 44))).any():
-            raise RefusalError("what depends on the input is compared")
-    found: Tensor = call(*(torch.as_tensor(t.tape.values(ids)) for ids in sides))
-    return found
-
-
-def _comparison(call: Any) -> Handler:
-    return lambda t, x, y: _compared(t, x, y, call=call)
-
-
 def _filled(number: float | None) -> Handler:
     """A new tensor in the shape of another."""
 
@@ -165,13 +145,9 @@ SHAPES: dict[Any, Handler] = {
 MOVES: dict[Any, Handler] = {
     **{call: _moved(call) for call in _PLAIN},
     aten.dropout: lambda t, x, *args: x,
-    aten._to_copy: _converted,
-    aten.masked_fill: _fill,
-    aten.where: _where,
     aten.triu: _triangle(True),
     aten.tril: _triangle(False),
     aten.constant_pad_nd: _padded,
-    aten.index_put: _put,
     aten.embedding: _looked_up,
     aten.index: _indexed,
     aten.zeros_like: _filled(0.0),
@@ -182,10 +158,4 @@ MOVES: dict[Any, Handler] = {
     aten.new_empty: _filled(0.0),
     aten.full_like: _filled(None),
     aten.new_full: _filled(None),
-    aten.eq: _comparison(torch.eq),
-    aten.ne: _comparison(torch.ne),
-    aten.lt: _comparison(torch.lt),
-    aten.le: _comparison(torch.le),
-    aten.gt: _comparison(torch.gt),
-    aten.ge: _comparison(torch.ge),
 }

@@ -9,7 +9,7 @@ softmax and norms are written in these.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -63,6 +63,11 @@ class Relu:
 
 
 @dataclass(frozen=True)
+class Jump(Relu):
+    """1 where the step `source` is above 0, else 0: two phases, like a ReLU."""
+
+
+@dataclass(frozen=True)
 class Function:
     """A product of two steps, or `exp`, `log`, `erf`, `reciprocal`, `sqrt` of one, component by component; or
     the rows of a `table` [tokens, columns], one after the other, for the whole numbers of a step."""
@@ -104,8 +109,13 @@ class Program:
         return 1 + self.declared + sum(earlier.size for earlier in self.steps[1:step]) + i
 
     def relus(self) -> int:
-        """Number of ReLUs."""
+        """Number of ReLUs and jumps."""
         return sum(step.size for step in self.steps if isinstance(step, Relu))
+
+    @property
+    def jumps(self) -> bool:
+        """Whether it is not continuous."""
+        return any(isinstance(step, Jump) for step in self.steps)
 
     def functions(self) -> int:
         """Number of components that functions other than ReLU make."""
@@ -115,12 +125,33 @@ class Program:
         """Of one run of the networks: entries of their matrices."""
         return sum(m.size for step in self.steps if isinstance(step, Affine) for _, m in step.terms)
 
+    def whole(self, free: Sequence[bool]) -> list[Matrix]:
+        """Which components [size, bool] of each step are whole numbers, for whole `free` variables."""
+        found: list[Matrix] = []
+        for step in self.steps:
+            if isinstance(step, Free):
+                found.append(np.array(free, dtype=bool))
+            elif isinstance(step, Jump):
+                found.append(np.ones(step.size, dtype=bool))
+            elif isinstance(step, Relu):
+                found.append(found[step.source])
+            elif isinstance(step, Function):
+                found.append(np.zeros(step.size, dtype=bool))
+            else:
+                rows = step.const % 1 == 0
+                for source, matrix in step.terms:
+                    rows = rows & ((matrix == 0) | ((matrix % 1 == 0) & found[source])).all(-1)
+                found.append(rows.astype(bool))
+        return found
+
     def evaluate(self, point: list[Fraction]) -> list[Matrix]:
         """All values at an exact point, as Fractions; roundings left out, functions to some 60 digits."""
         values: list[Matrix] = []
         for step in self.steps:
             if isinstance(step, Free):
                 values.append(np.array(point, dtype=object))
+            elif isinstance(step, Jump):
+                values.append(np.array([Fraction(int(v > 0)) for v in values[step.source]], dtype=object))
             elif isinstance(step, Relu):
                 values.append(np.array([max(v, Fraction(0)) for v in values[step.source]], dtype=object))
             elif isinstance(step, Function):

@@ -125,7 +125,7 @@ class Combination:
         """Parameters: the checker's default slopes, no multipliers."""
         parameters = {}
         for step, lines in self.plain.lines.items():
-            if bool(lines.unstable.any()):
+            if lines.base is None and bool(lines.unstable.any()):
                 parameters[str(step)] = lines.down.clone()
         shape = (len(self.lo), self.rows.const.shape[-1])
         parameters["atoms"] = torch.zeros(shape, dtype=self.lo.dtype, device=self.lo.device)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .convolutions import convolution_matrix
 from .lowering import Graph
-from .program import Affine, Function, Matrix, Program, Relu
+from .program import Affine, Function, Jump, Matrix, Program, Relu
 from .tape import Operation
 
 
@@ -92,8 +92,9 @@ class _Network:
     def step(self, operation: Operation, values: list[int]) -> int:
         kind, first, *rest = operation
         if kind == "relu":
-            source = values[first]
-            return self.program.add(Relu(source, self.program.size(source)))
+            return self.program.add(Relu(values[first], self.program.size(values[first])))
+        if kind == "step":
+            return self.jump(values[first], values[rest[0]])
         if kind == "affine":
             return self.affine([(values[s], how) for s, *how in first], rest[0])
         if kind == "table":
@@ -103,6 +104,15 @@ class _Network:
             return self.program.add(Function(kind, (values[first],), size, table))
         sources = tuple(values[s] for s in (first, *rest))
         return self.program.add(Function(kind, sources, self.program.size(sources[0])))
+
+    def jump(self, one: int, other: int) -> int:
+        """Where one step is above the other: of their difference, which is not rounded."""
+        size = self.program.size(one)
+        terms = {one: np.eye(size)}
+        terms[other] = terms.get(other, np.zeros((size, size))) - np.eye(size)
+        return self.program.add(
+            Jump(self.program.add(Affine(tuple(sorted(terms.items())), np.zeros(size))), size)
+        )
 
     def affine(self, parts: list[tuple[int, list[Any]]], const: str) -> int:
         """Σ map(step) + const."""
@@ -120,10 +130,13 @@ class _Network:
 
 
 def roundings(matrices: list[Matrix], offset: Matrix) -> int:
-    """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, the constant."""
-    longest = int(sum((m != 0).sum(axis=1) for m in matrices).max(initial=0))
+    """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, the constant unless
+    it stands alone."""
+    terms = sum((m != 0).sum(axis=1) for m in matrices)
+    longest = int(terms.max(initial=0))
     plain = all(bool(np.isin(m, (-1.0, 0.0, 1.0)).all()) for m in matrices)
-    return max(longest - plain, 0) + bool(offset.any())
+    added = (offset != 0) & ((terms > 0) | (offset.astype(np.float32) != offset))
+    return max(longest - plain, 0) + bool(added.any())
 
 
 def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:

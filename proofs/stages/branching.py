@@ -9,11 +9,13 @@ says little where most of it is slack of the relaxation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from assay.proofs.bounds import BatchProgram, Bounds, Lines, Rows
 from assay.proofs.formulas import Formula, atoms
 from assay.proofs.program import Relu
+from assay.proofs.relaxation import relu_steps
 from assay.proofs.search import Search, fuzzy
 from torch import Tensor
 
@@ -73,6 +75,31 @@ def sensitivity(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> Tensor:
             return torch.zeros_like(bounds.lo)
         down, up = torch.autograd.grad(value[value.isfinite()].sum(), (lo, hi))
     return (up - down) * (bounds.hi - bounds.lo)
+
+
+_LITTLE = 1e-6
+"""The least weight: what reads an interval has no slope."""
+
+
+def slacks(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> dict[int, Tensor]:
+    """By how much [boxes, size] the aim would fall if the lines of each ReLU and jump met: their distance,
+    times the weight that they have in the bound."""
+    part, ends = bounds.rows(range(len(bounds.lo))), list[Tensor]()
+    loose = {s: lines for s in relu_steps(bounds.batch) if (lines := bounds.relaxation(s)).unstable.any()}
+    with torch.enable_grad():
+        for step, lines in loose.items():
+            base = torch.zeros_like(lines.up) if lines.base is None else lines.base
+            ends += [lines.intercept.clone().requires_grad_(True), base.clone().requires_grad_(True)]
+            part.lines[step] = replace(lines, intercept=ends[-2], base=ends[-1])
+        value = aim(part)
+        total = value[value.isfinite()].sum()
+        if not ends or not total.requires_grad:
+            return {step: lines.intercept for step, lines in loose.items()}
+        weights = torch.autograd.grad(total, ends, materialize_grads=True)
+    return {
+        step: lines.intercept * (above + below.abs() + _LITTLE)
+        for (step, lines), above, below in zip(loose.items(), weights[::2], weights[1::2], strict=True)
+    }
 
 
 class _Smooth(Bounds):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from assay.proofs.bounds import BatchProgram, Bounds, Intervals
 from assay.proofs.program import Affine
-from assay.proofs.relaxation import Phase, phase_tensors, relu_steps
+from assay.proofs.relaxation import Phase, phase_tensors
 from torch import Tensor
 
+from .branching import slacks
 from .sharpening import open_units
 
 EVERY = 3
@@ -89,16 +91,13 @@ class Batch:
             }
         return replace(region, depth=region.depth + 1, outer=outer, anew=False)
 
-    def phase_choices(self) -> list[tuple[int, int] | None]:
-        """For each region with few undecided ReLUs, the one whose relaxation is the loosest."""
+    def phase_choices(self, aim: Callable[[Bounds], Tensor], most: int) -> list[tuple[int, int] | None]:
+        """For each region with at most so many undecided ReLUs and jumps, the one whose slack weighs most."""
         count = open_units(self.bounds)
         best = torch.zeros(len(self.lo), dtype=self.lo.dtype)
         picks: list[tuple[int, int] | None] = [None] * len(self.lo)
-        for step in relu_steps(self.bounds.batch):
-            lines = self.bounds.relaxation(step)
-            width, unit = torch.where(lines.unstable, lines.intercept, -torch.ones_like(lines.intercept)).max(
-                -1
-            )
+        for step, slack in slacks(self.bounds, aim).items():
+            width, unit = torch.where(self.bounds.relaxation(step).unstable, slack, -1.0).max(-1)
             for k in (width.cpu() > best).nonzero().flatten().tolist():
                 best[k], picks[k] = float(width[k]), (step, int(unit[k]))
-        return [pick if count[k] <= FEW_UNSTABLE else None for k, pick in enumerate(picks)]
+        return [pick if count[k] <= most else None for k, pick in enumerate(picks)]

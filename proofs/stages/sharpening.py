@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from assay.proofs.bounds import SLOPE_UNIT, Bounds, Rows
 from assay.proofs.formulas import Atom, Either, Formula, choices, flat
-from assay.proofs.linear_programs import Array, RegionProgram
+from assay.proofs.linear_programs import Array, Duals, RegionProgram
 from assay.proofs.program import Program
 from assay.proofs.relaxation import Combination, Phase, Sharpened, relu_steps, sharpen
 from torch import Tensor
@@ -18,6 +18,8 @@ from torch import Tensor
 MAX_CASES = 16
 STEPS = 12
 """Of gradient descent: a step costs what bounding a single unit costs."""
+_TIE, _COARSE = 1e-7, 2.0**8
+"""Below this a bound of a linear program may be 0, and the bits behind the point that are tried then."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def _one_case(
         if sharp is not None and not exactly[row]:
             found = _by_gradients(sharp, left.index(k))
         else:
-            found = _by_duals(bounds, k, forms, phases[k])
+            strict = all(atom.strict for _, atom in case.atoms[-case.own :])
+            found = _by_duals(bounds, k, forms, phases[k], strict)
         if found is None:
             result.closed[row] = False
         else:
@@ -144,30 +147,47 @@ def _by_gradients(sharp: Sharpened, k: int) -> tuple[Sharpened, int] | None:
     return (sharp, k) if float(sharp.top[k] + sharp.noise[k]) < 0 else None
 
 
-def _by_duals(bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...]) -> tuple[Sharpened, int] | None:
-    """Slopes and multipliers from a linear program of one region."""
+def _by_duals(
+    bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...], strict: bool
+) -> tuple[Sharpened, int] | None:
+    """Slopes and multipliers from a linear program of one region. Where its bound is 0, and that refutes a
+    strict atom, they are rounded to few bits, and the checker is asked."""
     duals = RegionProgram(bounds, k, forms, phases).solve()
-    if duals is None or duals.sigma >= 0:
+    if duals is None or duals.sigma >= (_TIE if strict else 0):
         return None
-    device = bounds.lo.device
-    first = torch.zeros(1, dtype=torch.long, device=device)
+    first = torch.zeros(1, dtype=torch.long, device=bounds.lo.device)
     combination = Combination(bounds.rows([k]), forms, first, [phases])
+    fine = _combined(combination, duals, 2.0**32, SLOPE_UNIT)
+    if duals.sigma < 0 and float(fine.top + fine.noise) < 0:
+        return fine, 0
+    if not strict or duals.sigma < -_TIE:
+        return None
+    hard = RegionProgram(bounds, k, forms, phases).solve(hard=True)
+    if hard is None or not hard.atoms.any():
+        return None
+    found = _combined(combination, hard, _COARSE, _COARSE)
+    return (found, 0) if float(found.top) <= float(found.noise) else None
+
+
+def _combined(combination: Combination, duals: Duals, grain: float, steps: float) -> Sharpened:
+    """What duals are worth with mantissas of multipliers in multiples of 1 / grain, slopes of 1 / steps."""
+    device = combination.lo.device
     scale = max(duals.atoms.max(initial=0.0), duals.phases.max(initial=0.0), 1e-300)
     weights, phase_weights = (
-        torch.as_tensor(_on_grid(w / scale), device=device)[None] for w in (duals.atoms, duals.phases)
+        torch.as_tensor(_on_grid(w / scale, grain), device=device)[None] for w in (duals.atoms, duals.phases)
     )
     slopes = {
-        step: torch.as_tensor(np.round(a * SLOPE_UNIT) / SLOPE_UNIT, device=device)[None]
+        step: torch.as_tensor(np.round(a * steps) / steps, device=device)[None]
         for step, a in duals.slopes.items()
     }
-    return _by_gradients(combination.evaluated(slopes, weights, phase_weights), 0)
+    return combination.evaluated(slopes, weights, phase_weights)
 
 
-def _on_grid(weights: Array) -> Array:
-    """Few bits for the certificate: 32 of each, nothing of what is next to nothing."""
+def _on_grid(weights: Array, grain: float) -> Array:
+    """Few bits for the certificate: so many of each, nothing of what is next to nothing."""
     mantissas, exponents = np.frexp(weights)
-    rounded: Array = np.ldexp(np.round(mantissas * 2.0**32), exponents - 32)
-    return np.where(weights > 2.0**-60, rounded, 0.0)
+    rounded: Array = np.ldexp(np.round(mantissas * grain) / grain, exponents)
+    return np.where(weights > max(2.0**-60, 2.0**-28 / grain), rounded, 0.0)
 
 
 def leaf(

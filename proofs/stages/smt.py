@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, Both, Formula
-from assay.proofs.program import Affine, Free, Function, Relu, Step
+from assay.proofs.program import Affine, Free, Function, Jump, Relu, Step
 from assay.proofs.search import Search
 from assay.proofs.translation import Form
 from assay.proofs.verdicts import Proved, Unknown, Verdict, Witness
@@ -97,6 +97,8 @@ class Encoding:
             )
             for i, (lo, hi, whole) in enumerate(ends):
                 self.declare(f"t{i}", lo, hi, "Int" if whole else "Real")
+        elif isinstance(step, Jump):
+            self.jump(number, step)
         elif isinstance(step, Relu):
             self.relu(number, step)
         elif isinstance(step, Function):
@@ -138,6 +140,13 @@ class Encoding:
             self.lines.append(f"(assert (= {name} (ite (>= {inside} 0.0) {inside} 0.0)))")
             chord = f"(* {_number(most / (most - least))} (- {inside} {_number(least)}))"
             self.lines.append(f"(assert (and (>= {name} 0.0) (>= {name} {inside}) (<= {name} {chord})))")
+
+    def jump(self, number: int, step: Jump) -> None:
+        """Define what is 1 above 0, and 0 elsewhere."""
+        self.unstable += step.size
+        for i in range(step.size):
+            value = f"(ite (> v{step.source}_{i} 0.0) 1.0 0.0)"
+            self.lines.append(f"(define-fun v{number}_{i} () Real {value})")
 
     def function(self, number: int, step: Function) -> None:
         """Declare functions between their bounds, with the equation that defines them where it is polynomial;

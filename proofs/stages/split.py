@@ -41,6 +41,9 @@ bounding those does. For few it is tried now and then."""
 FEW_INPUTS = 8
 FEW_OPEN, MANY_OPEN = 12, 64
 """Up to so many open ReLUs linear programs are tried: with few inputs (cutting on is cheap), and many."""
+FEW_JUMPS, MANY_PHASES = 16, 1 << 20
+"""Up to so many open ReLUs regions are split on their phases: where there are jumps (cutting inputs closes no
+box at whose side one jumps), and with many inputs."""
 FEW_POINTS = 1 << 16
 LISTED = 32
 """Boxes of up to so many whole points are closed point by point: the checker re-evaluates each of them."""
@@ -85,8 +88,11 @@ class Splitter:
         self.cases = Cases(self.formula)
         self.aim = Aim(self.formula, self.search.batch)
         self.batch_size = _batch_size(self.search)
-        small = self.search.obligation.program.multiplications() <= SMALL
-        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else PLAIN_ROUNDS
+        program = self.search.obligation.program
+        self.phased |= program.jumps
+        plain = len(self.cases.parts) == 1 and not (program.jumps or self.many)
+        small = plain and program.multiplications() <= SMALL
+        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.many else PLAIN_ROUNDS
 
     def run(self) -> Witness | Unknown | Tree:
         """Close every region, or say what stopped it."""
@@ -113,10 +119,14 @@ class Splitter:
         self.phased |= self.rounds <= self.plain_rounds and self.kinked(batch)
         self.sharp = self.cases.few and (self.rounds > self.plain_rounds or self.sharp or self.kinked(batch))
         value = self.value(batch, top, slopes, numbers)
-        refused = torch.tensor([n in self.refused for n in numbers], device=value.device)
-        closed = (value < 0) & ~refused
-        self.close([n for n, done in zip(numbers, closed.tolist(), strict=True) if done])
-        kept = (~closed).nonzero().flatten().tolist()
+        empty = {
+            k
+            for k, number in enumerate(numbers)
+            if number not in self.refused and self.empty(number, batch, k)
+        }
+        closed = {k for k in (value < 0).nonzero().flatten().tolist() if numbers[k] not in self.refused}
+        self.close([numbers[k] for k in closed | empty])
+        kept = [k for k in range(len(numbers)) if k not in closed | empty]
         if not kept:
             return None
         found = self.probe(batch.bounds.rows(kept), [numbers[k] for k in kept])
@@ -129,6 +139,19 @@ class Splitter:
         kept = self.list_points(numbers, batch, kept)
         kept = [k for k in kept if not self.bounded_anew(numbers[k])]
         return self.divide([numbers[k] for k in kept], batch.rows(kept))
+
+    def empty(self, number: int, batch: Batch, k: int) -> bool:
+        """Whether what the region was split on last never has that sign there, which closes it."""
+        if not batch.phases[k]:
+            return False
+        step, i, sign = batch.phases[k][-1]
+        source = batch.bounds.source(step)
+        low, high = (float(side[k, i]) for side in batch.bounds.interval(source))
+        if (low <= _NOISE * high) if sign < 0 else (high > _NOISE * -low):
+            return False
+        fact = sign * self.search.obligation.program.unit(source, i)
+        self.tree.nodes[number].leaf = [{"slopes": [], "sum": [], "cuts": [[fact, "1"]]}]
+        return True
 
     def take(self) -> list[int]:
         """The next regions, either all with known intervals or none."""
@@ -155,7 +178,8 @@ class Splitter:
 
     def kinked(self, batch: Batch) -> bool:
         """Whether the scope has several dimensions and few open ReLUs, so that their phases explain it."""
-        return len(self.search.lo) > 1 and bool((open_units(batch.bounds) <= FEW_UNSTABLE).all())
+        several = len(self.search.lo) > 1 or self.search.obligation.program.jumps
+        return several and bool((open_units(batch.bounds) <= FEW_UNSTABLE).all())
 
     def list_points(self, numbers: list[int], batch: Batch, kept: list[int]) -> list[int]:
         """Close small boxes of whole numbers on whose every point the claim holds; gives what stays open."""
@@ -293,7 +317,9 @@ class Splitter:
             return [None] * len(numbers)
         width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf)
         listed = (width.prod(-1) <= FEW_POINTS).tolist()
-        return [None if few else pick for few, pick in zip(listed, batch.phase_choices(), strict=True)]
+        few = FEW_JUMPS if self.search.obligation.program.jumps else FEW_UNSTABLE
+        choices = batch.phase_choices(self.aim, MANY_PHASES if self.many else few)
+        return [None if few else pick for few, pick in zip(listed, choices, strict=True)]
 
     def cut(self, numbers: list[int], batch: Batch) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""

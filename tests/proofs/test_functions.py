@@ -235,8 +235,8 @@ def test_every_point_of_a_box_lies_in_its_bounds(name, rounding):
     [
         (Made(lambda x, w, u: x.sin(), (2,)), "sin"),
         (nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False)), "statistics"),
-        (Made(lambda x, w, u: x if (x > w).all() else -x, (2,)), "compared"),
-        (Made(lambda x, w, u: x[:, x.argmax(1)], (2,)), "argmax"),
+        (Made(lambda x, w, u: x if (x > w).all() else -x, (2,)), "mixes"),
+        (Made(lambda x, w, u: x[:, x.argmax(1)], (2,)), "places"),
         (Made(lambda x, w, u: x - x.mean(0), (2,)), "mixes"),
     ],
 )
