@@ -130,7 +130,7 @@ class _Network:
 
 
 def roundings(matrices: list[Matrix], offset: Matrix) -> int:
-    """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, the constant unless
+    """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, a constant unless
     it stands alone."""
     terms = sum((m != 0).sum(axis=1) for m in matrices)
     longest = int(terms.max(initial=0))

@@ -77,8 +77,9 @@ def sensitivity(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> Tensor:
     return (up - down) * (bounds.hi - bounds.lo)
 
 
-_LITTLE = 1e-6
-"""The least weight: what reads an interval has no slope."""
+_BELOW, _LITTLE = 1e-3, 1e-6
+"""The share that a lower line counts for, since its slope is chosen well; and the least weight: what reads an
+interval has no slope."""
 
 
 def slacks(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> dict[int, Tensor]:
@@ -97,7 +98,7 @@ def slacks(bounds: Bounds, aim: Callable[[Bounds], Tensor]) -> dict[int, Tensor]
             return {step: lines.intercept for step, lines in loose.items()}
         weights = torch.autograd.grad(total, ends, materialize_grads=True)
     return {
-        step: lines.intercept * (above + below.abs() + _LITTLE)
+        step: lines.intercept * (above + _BELOW * below.abs() + _LITTLE)
         for (step, lines), above, below in zip(loose.items(), weights[::2], weights[1::2], strict=True)
     }
 
