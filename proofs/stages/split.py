@@ -38,7 +38,7 @@ LARGEST_BATCH = 128
 CLIMB, MANY_BOXES = 5, 16
 """Steps of gradient ascent in open boxes, where they are many: together they cost a twentieth of what
 bounding those does. For few it is tried now and then."""
-FEW_INPUTS = 8
+FEW_INPUTS = 6
 FEW_OPEN, MANY_OPEN = 12, 64
 """Up to so many open ReLUs linear programs are tried: with few inputs (cutting on is cheap), and many."""
 FEW_JUMPS, MANY_PHASES = 16, 1 << 20
