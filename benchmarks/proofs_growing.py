@@ -3,9 +3,9 @@
     python benchmarks/proofs_growing.py [--budget 60] [--stretch 1] [--jobs 1] [--seeds 3]
         [--fresh | --rewrite]
 
-Random ReLU MLPs (torch's own initialisation, by seed) in two series: growing sizes on the box [-1, 1]ⁿ, and
+Random ReLU MLPs (torch's own initialisation, by seed) in three series: growing sizes on the box [-1, 1]ⁿ,
 networks 3x20 on boxes around 0 whose radius is bisected until a given number of ReLUs is open (their sign is
-not known from the bounds of the box). The claim is f(x) <= top + q (top - bottom), where top and bottom are
+not known from the bounds of the box), and networks 2x20 of ever more inputs. The claim is f(x) <= top + q (top - bottom), where top and bottom are
 those of 100,000 uniform samples and q is uniform in [-.1, .3] by the same seed: at q < 0 a counterexample is
 known, above it nobody knows beforehand.
 
@@ -50,6 +50,7 @@ LINES = RESULTS / "proofs_growing.jsonl"
 SHAPES = [(4, 2, 6), (4, 2, 8), (4, 2, 10), (4, 2, 12), (5, 2, 20), (5, 3, 20), (5, 4, 30), (5, 6, 50)]
 OPEN = [4, 8, 12, 16, 24, 32, 40]
 OPEN_SHAPE = (5, 3, 20)
+INPUTS = [8, 12, 20, 30]
 WHO = ("ladder", "float32", "z3 after bounds", "naive z3")
 MEMORY = 4 << 30
 Row = dict[str, Any]
@@ -67,7 +68,7 @@ def main() -> None:
     known = {} if options.fresh or not LINES.exists() else read()
     rows = list(known.values())
     if not options.rewrite:
-        rows = [row for part in (by_size, by_open) for row in compared(part(options.seeds), known, options)]
+        rows = [row for part in (by_size, by_open, by_inputs) for row in compared(part(options.seeds), known, options)]
     text = "\n".join(table(rows, options))
     print(text)
     (RESULTS / "proofs_growing.txt").write_text(text + "\n")
@@ -86,6 +87,12 @@ def by_size(seeds: int) -> list[Row]:
 def by_open(seeds: int) -> list[Row]:
     """The series of growing numbers of open ReLUs."""
     return [instance(OPEN_SHAPE, seed, radius_of(n, seed), n) for n in OPEN for seed in range(seeds)]
+
+
+def by_inputs(seeds: int) -> list[Row]:
+    """The series of growing numbers of inputs."""
+    named = [(instance((n, 2, 20), seed, 1.0), f"2x20 of {n}") for n in INPUTS for seed in range(seeds)]
+    return [row | {"size": size, "key": f"{size} {row['seed']}"} for row, size in named]
 
 
 def instance(shape: tuple[int, int, int], seed: int, radius: float, wanted: int | None = None) -> Row:
