@@ -5,9 +5,9 @@
 
 Random ReLU MLPs (torch's own initialisation, by seed) in three series: growing sizes on the box [-1, 1]ⁿ,
 networks 3x20 on boxes around 0 whose radius is bisected until a given number of ReLUs is open (their sign is
-not known from the bounds of the box), and networks 2x20 of ever more inputs. The claim is f(x) <= top + q (top - bottom), where top and bottom are
-those of 100,000 uniform samples and q is uniform in [-.1, .3] by the same seed: at q < 0 a counterexample is
-known, above it nobody knows beforehand.
+not known from the bounds of the box), and networks 2x20 of ever more inputs. The claim is f(x) <= top +
+q (top - bottom), where top and bottom are those of 100,000 uniform samples and q is uniform in [-.1, .3] by
+the same seed: at q < 0 a counterexample is known, above it nobody knows beforehand.
 
 Naive z3 gets the network as it is: inputs between their ends, affine forms, if-then-else. z3 after bounds
 gets ReLUs of known sign as affine and triangles for the others; making them is not counted. Every proof and
@@ -68,7 +68,8 @@ def main() -> None:
     known = {} if options.fresh or not LINES.exists() else read()
     rows = list(known.values())
     if not options.rewrite:
-        rows = [row for part in (by_size, by_open, by_inputs) for row in compared(part(options.seeds), known, options)]
+        series = (part(options.seeds) for part in (by_size, by_open, by_inputs))
+        rows = [row for instances in series for row in compared(instances, known, options)]
     text = "\n".join(table(rows, options))
     print(text)
     (RESULTS / "proofs_growing.txt").write_text(text + "\n")
