@@ -92,7 +92,8 @@ class Splitter:
         self.phased |= program.jumps
         plain = len(self.cases.parts) == 1 and not (program.jumps or self.many)
         small = plain and program.multiplications() <= SMALL
-        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.many else PLAIN_ROUNDS
+        self.wide = self.many and not bool(self.search.whole.all())  # bits are soon cut
+        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.wide else PLAIN_ROUNDS
 
     def run(self) -> Witness | Unknown | Tree:
         """Close every region, or say what stopped it."""
@@ -318,7 +319,7 @@ class Splitter:
         width = torch.where(self.search.whole, batch.hi - batch.lo + 1, torch.inf)
         listed = (width.prod(-1) <= FEW_POINTS).tolist()
         few = FEW_JUMPS if self.search.obligation.program.jumps else FEW_UNSTABLE
-        choices = batch.phase_choices(self.aim, MANY_PHASES if self.many else few)
+        choices = batch.phase_choices(self.aim, MANY_PHASES if self.wide else few)
         return [None if few else pick for few, pick in zip(listed, choices, strict=True)]
 
     def cut(self, numbers: list[int], batch: Batch) -> Unknown | None:
