@@ -149,6 +149,7 @@ class Problem:
         self.names, self.forms, self.ranges = dict[str, range](), list[Form](), list[Any]()
         self.layers, self.made, self.called = list[Any](), list[Any](), dict[Any, Any]()
         self.readers, self.curved, self.whole = Counter[int](), set[int](), set[int]()
+        self.gross = dict[int, Any]()  # magnitudes of weights, where a unit is read more than once
         self.declare("", 1, Fraction(1), Fraction(1), True)
         for name, kind, low, high, size in declared:
             self.declare(name, size, number(low), number(high), WHOLE[kind])
@@ -280,15 +281,21 @@ class Problem:
                     rows[row].append((units[u], w[k]))
             height = max(height, at[-1][0] + 1)
         shift, forms = tensors[const[1:]][2] if const[0] == "@" else [number(const)], []
+        twice = dict[int, Form]()
         for i in range(height):
             row = [(0, shift[i * len(shift) // height]), *rows[i]]
             forms.append(dict(row))
             if len(forms[-1]) < len(row):  # a unit that is read more than once
                 forms[-1] = reduce(plus, ({u: Fraction(x)} for u, x in row))
+                twice[i] = reduce(plus, ({u: abs(Fraction(x))} for u, x in row))
         plain = all(abs(x) == 1 for row in rows.values() for _, x in row)
         depth = max(max(map(len, rows.values())) - plain, 0)
         depth += any(form.get(0) and (rows[i] or not single(form[0])) for i, form in enumerate(forms))
-        return self.affine(forms, depth)
+        units = self.affine(forms, depth)
+        for i, form in twice.items():  # what cancels is rounded before
+            self.gross[units[i]] = {j: -(-w * 2**FINE // 1) for j, w in form.items()}
+            self.whole.discard(units[i])
+        return units
 
     def add(self, made: list[Any], bits: int = SLOPE, errs: int = 0) -> range:
         """Append units: rows of weights in 2^-FINE, or functions and what they read."""
@@ -369,7 +376,7 @@ class Box:
                     self.set(u, *self.function(u, 1 << layer.bits, *problem.made[u]))
                 continue
             for u in layer.units if layer.errs else ():
-                row, k = problem.made[u], max(layer.errs, 0)
+                row, k = problem.gross.get(u, problem.made[u]), max(layer.errs, 0)
                 size = sum(abs(w) * self.sizes[j] for j, w in row.items()) >> FINE
                 need(not k or (k < 2**20 and size < one << 127), "float32 may overflow")
                 lost = 2 * sum(self.sizes[j] for j in row) >> FINE

@@ -28,7 +28,7 @@ def narrowed(obligation: Obligation) -> Obligation:
     """
     ranges = 2 * len(obligation.substitution)
     parts = _parts(obligation.counterexample)
-    kept = sorted(_read(obligation.program, parts[ranges:]))
+    kept = sorted(_read(obligation.program, parts[ranges:]) | _mentioned(parts[ranges:]))
     if len(kept) == len(obligation.free):
         return obligation
     places: dict[int, Form] = {old: Form.of(0, new) for new, old in enumerate(kept)}

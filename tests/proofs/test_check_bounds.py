@@ -194,3 +194,18 @@ def test_weights_of_zero_add_no_rounding():
         operations = [["affine", [[0, "matrix", "w", False]], "0"]]
         found.append(check.Problem(claim, NONE, {"f": stored(operations, width, w=weights)}).layers[-1].errs)
     assert found == [1, 1]
+
+
+def test_what_cancels_in_a_row_is_rounded_before():
+    """10⁴ x - 10⁴ x + x, x read three times by one row: x over the reals, up to some 10⁻³ off in float32."""
+    operation = ["affine", [[0, [0, 0, 0], "@w", [[1, 1, 3, 0], [3, 0, 1, 1]]]], "0"]
+    network = (1, [operation], {"w": ("float32", (1, 3), [1e4, -1e4, 1.0])})
+    for semantics, least, most in (("real", 0.0, 0.0), ("float32", 1e-3, 1e-2)):
+        shown = ["<=", ["[]", ["f", "x"], 0], "2"]
+        claim = {"for": [["x", "integer", "0", "1", 1]], "given": [], "show": shown, "semantics": semantics}
+        problem = check.Problem({**claim, "stated": ""}, NONE, {"f": network})
+        box = check.Box(problem).at([(1, Fraction(1))])
+        box.settle()
+        affine = (u for u, row in enumerate(problem.made) if isinstance(row, dict))
+        (unit,) = (u for u in affine if u not in problem.whole)
+        assert least <= (box.high[unit] - box.low[unit]) / 2 / problem.one <= most

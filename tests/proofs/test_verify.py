@@ -267,3 +267,14 @@ def test_no_float32_proof_is_contradicted_by_runs_in_any_order(random_network, s
         hidden = torch.relu(x @ first.weight[a].T + first.bias[a])
         hidden = torch.relu(hidden @ second.weight[b][:, a].T + second.bias[b])
         assert float((hidden @ last.weight[:, b].T + last.bias).max()) <= top + margin
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+def test_a_network_that_copies_its_inputs_is_compared_with_them(semantics):
+    module = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        module.weight.copy_(torch.eye(2))
+    net = Network("same", module, "regression", "real", (2,))
+    show = "f(x)[0] <= x[0] and x[1] <= f(x)[1]"
+    outcome = one(show, {"x[0..1]": "real 0..1"}, net, semantics=semantics)
+    assert outcome.status == "proved"
