@@ -77,14 +77,26 @@ class Display:
 
     @contextmanager
     def working(self) -> Iterator[Callable[[str, str], None] | None]:
-        """A line on standard error that says what is being done to what, where that is a terminal."""
+        """Lines on standard error that say what is being done to what, where that is a terminal.
+
+        Each thing has its line until it is told that nothing is being done to it any more.
+        """
         if not self.rich or not sys.stderr.isatty():
             yield None
             return
         from rich.console import Console
 
+        underway: dict[str, str] = {}
+
+        def report(name: str, what: str) -> None:
+            underway[name] = what
+            lines = (f"{_escaped(name)}: {_escaped(what)}" for name, what in underway.items() if what)
+            status.update("\n  ".join(lines))
+            if not what:
+                del underway[name]
+
         with Console(stderr=True).status("") as status:
-            yield lambda name, what: status.update(f"{_escaped(name)}: {_escaped(what)}")
+            yield report
 
 
 def _escaped(text: str) -> str:

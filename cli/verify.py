@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import click
 
@@ -14,7 +14,7 @@ from .display import Display
 from .failures import Command
 from .judged import Judged, Source, claim_source, property_sources
 from .junit import junit as junit_xml
-from .options import display_options, duration, memory_size
+from .options import count_or_auto, display_options, duration, memory_size
 from .sarif import sarif as sarif_log
 
 if TYPE_CHECKING:
@@ -90,6 +90,15 @@ UNKNOWN = 3
 @click.option(
     "--device", default="cpu", show_default=True, help="Where bounds are computed: cpu, cuda or cuda:i."
 )
+@click.option(
+    "--jobs",
+    type=count_or_auto,
+    metavar="N|auto",
+    default="1",
+    show_default=True,
+    envvar="ASSAY_JOBS",
+    help="Judge so many claims side by side, never more than there are cores; auto is one for each core.",
+)
 @click.option("--allow-unknown", is_flag=True, help="Exit with 0 where a claim stays unknown.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the search for counterexamples."
@@ -111,6 +120,7 @@ def verify(
     reports: tuple[Path, ...],
     explain_plan: bool,
     device: str,
+    jobs: int | Literal["auto"],
     allow_unknown: bool,
     seed: int,
     display: str,
@@ -130,7 +140,6 @@ def verify(
     from .proved import read_report
 
     screen = Display(display, as_json)
-    found: list[Judged] = []
     with _faults_annotated(as_json):
         sources = _sources(claims, onnx, vnnlib, semantics)
         ways: Ways = {"budget_s": budget, "certificates": certificates, "recall": not no_cache}
@@ -140,9 +149,7 @@ def verify(
         weighed = [read_report(path) for path in reports]
         for report_file in filter(None, (junit, sarif)):
             report_file.parent.mkdir(parents=True, exist_ok=True)
-        with screen.working() as progress:
-            for source in sources:
-                found += source.judged(_verified(source, ways, memory, seed, device, progress))
+        found = _verified(screen, sources, ways, memory, seed, device, jobs)
     _tell(screen, [judged.outcome for judged in found], weighed)
     _publish(found, junit, sarif, allow_unknown, as_json)
     ctx.exit(exit_code((judged.status for judged in found), allow_unknown))
@@ -157,24 +164,28 @@ class Ways(TypedDict):
 
 
 def _verified(
-    source: Source,
+    screen: Display,
+    sources: Sequence[Source],
     ways: Ways,
     memory: int,
     seed: int,
     device: str,
-    progress: Callable[[str, str], None] | None,
-) -> list[Outcome]:
+    jobs: int | Literal["auto"],
+) -> list[Judged]:
+    """Verify all claims of all sources, and show how that goes."""
     from assay import proofs
 
-    return proofs.verify(
-        source.claims,
-        **ways,
-        memory=memory,
-        seed=seed,
-        progress=progress,
-        networks=source.networks,
-        device=device,
-    )
+    with screen.working() as progress:
+        outcomes = proofs.verify_all(
+            (proofs.Asked(source.claims, source.networks) for source in sources),
+            **ways,
+            memory=memory,
+            seed=seed,
+            progress=progress,
+            device=device,
+            jobs=jobs,
+        )
+    return [judged for source, each in zip(sources, outcomes, strict=True) for judged in source.judged(each)]
 
 
 def _tell(screen: Display, outcomes: list[Outcome], weighed: Sequence[tuple[Path, Report]]) -> None:

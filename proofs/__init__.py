@@ -7,7 +7,7 @@ independent checker, a single file that runs alone.
 from .claim_files import ClaimFile, read
 from .claims import Claim, Lemma, Variable, claim
 from .faults import Fault, InputError
-from .ladder import plan, verify
+from .ladder import Asked, plan, verify, verify_all
 from .lowering import Graph, UnsupportedError, lower
 from .onnx_files import read_onnx
 from .plans import Plan, Step
@@ -15,6 +15,7 @@ from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, V
 from .vnnlib import read_property
 
 __all__ = [
+    "Asked",
     "Certificate",
     "Claim",
     "ClaimFile",
@@ -40,4 +41,5 @@ __all__ = [
     "read_onnx",
     "read_property",
     "verify",
+    "verify_all",
 ]

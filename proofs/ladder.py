@@ -1,32 +1,31 @@
-"""Verify claims: each is judged in a child process under hard limits, and what was found by then is told."""
+"""Verify claims: each is judged in a child process under hard limits, several side by side where asked for;
+what was found by then is told."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from assay.models import Network
 
-from . import claim_files, judging, plans, rungs
-from .budgets import Hear, OutOfMemory, OutOfTime, Worker
+from . import certificates as written
+from . import claim_files, judging, plans
+from .cases import Case, Listener, Progress, Terms, judged, task_of
 from .claims import Claim
+from .crews import Crew, Hear, Job, cores
 from .faults import Fault, InputError
-from .networks import ClaimNetworks, scope_mass
+from .networks import ClaimNetworks
 from .obligations import bind
-from .search import Deadline
-from .tasks import Task
-from .verdicts import Outcome, Unknown, Verdict
-
-Progress = Callable[[str, str], None]
-"""Called with the claim's name and a line about what is being done."""
+from .verdicts import Outcome
 
 Source = str | Path | claim_files.ClaimFile | Iterable[Claim]
+Jobs = int | Literal["auto"]
 
 MEMORY = 4 << 30
 _GRACE = 1.25
@@ -34,17 +33,18 @@ _GRACE = 1.25
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """How claims are verified; see `verify`."""
+class Asked:
+    """Claims that are verified together.
 
-    budget_s: float
-    memory: int
-    seed: int
-    folder: Path
-    keep: bool
-    recall: bool
-    progress: Progress | None
-    device: str
+    Attributes:
+        claims: a path to a TOML file, what `claim_files.read` gives, or claims.
+        networks: networks by the name they have in the claims, instead of loading `models`.
+        base: folder that model paths are relative to; by default the file's own.
+    """
+
+    claims: Source
+    networks: Mapping[str, Network] | None = None
+    base: Path | None = None
 
 
 def verify(
@@ -59,6 +59,7 @@ def verify(
     base: Path | None = None,
     networks: Mapping[str, Network] | None = None,
     device: str = "cpu",
+    jobs: Jobs = 1,
 ) -> list[Outcome]:
     """Verify a claim file, or claims.
 
@@ -70,22 +71,95 @@ def verify(
         certificates: folder to write certificates and weights to; None keeps nothing.
         recall: whether a certificate in that folder, of the same claim and weights, is checked again instead
             of being searched for again.
-        progress: called with the claim's name and what is being done.
+        progress: called with the claim's name and what is being done; with an empty text at its end.
         base: folder that model paths are relative to; by default the file's own.
         networks: networks by the name they have in the claims, instead of loading `models`.
         device: where bounds are computed, "cpu" or "cuda".
+        jobs: how many claims are judged side by side, at most as many as there are cores; "auto" is one for
+            each core. Outcomes do not depend on it. Where no processes can be forked, it is 1.
 
     Raises:
         InputError: claims that cannot be read or do not fit their networks, with all faults at once.
     """
-    todo, loaded, data = _loaded(path_or_claims, base, networks)
+    (outcomes,) = verify_all(
+        [Asked(path_or_claims, networks, base)],
+        budget_s=budget_s,
+        memory=memory,
+        seed=seed,
+        certificates=certificates,
+        recall=recall,
+        progress=progress,
+        device=device,
+        jobs=jobs,
+    )
+    return outcomes
+
+
+def verify_all(
+    asked: Iterable[Asked],
+    *,
+    budget_s: float = 60.0,
+    memory: int = MEMORY,
+    seed: int = 0,
+    certificates: Path | None = None,
+    recall: bool = True,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    jobs: Jobs = 1,
+) -> list[list[Outcome]]:
+    """Verify several files, or lists of claims, all of them by the same processes; see `verify`.
+
+    Returns: for each of `asked` the outcomes of its claims.
+
+    Raises:
+        InputError: as for `verify`; what comes after a wrong file is not verified.
+    """
+    size = _size(jobs)
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch, _one_thread():
         folder = certificates or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         keep = certificates is not None
-        terms = _Terms(budget_s, memory, seed, folder, keep, keep and recall, progress, device)
-        with Worker[int, Outcome](lambda k, say: _judged(todo[k], loaded, terms, say)) as worker:
-            return [_outcome(k, claim, loaded, data, terms, worker) for k, claim in enumerate(todo)]
+        terms = Terms(budget_s, memory, seed, folder, keep, keep and recall, progress, device)
+        underway: dict[Job[int, Outcome], tuple[dict[int, Outcome], Case]] = {}
+        found: list[dict[int, Outcome]] = []
+        with Crew[int, Outcome](size) as crew:
+            for ending in crew.work(_jobs(asked, terms, underway, found)):
+                outcomes, case = underway.pop(ending.job)
+                outcomes[ending.job.item] = case.outcome(ending)
+    return [[outcomes[k] for k in sorted(outcomes)] for outcomes in found]
+
+
+def _jobs(
+    asked: Iterable[Asked],
+    terms: Terms,
+    underway: dict[Job[int, Outcome], tuple[dict[int, Outcome], Case]],
+    found: list[dict[int, Outcome]],
+) -> Iterator[Job[int, Outcome]]:
+    """A job for each claim, entered with its case as underway; networks are loaded when they are needed."""
+    memory = terms.memory if terms.device == "cpu" else None
+    for one in asked:
+        todo, loaded, data = _loaded(one.claims, one.base, one.networks)
+        found.append({})
+        run = partial(_nth, todo, loaded, terms)
+        for number, claim in enumerate(todo):
+            heard = Listener(claim, terms.progress)
+            # a certificate that an equal claim leaves may be recalled: such claims are not judged at once
+            turn = (written.file_name(claim, ""), claim.text) if terms.recall else None
+            job = Job(run, number, heard, _GRACE * terms.budget_s + 1, memory, turn)
+            underway[job] = found[-1], Case(claim, loaded, data, heard, terms)
+            yield job
+
+
+def _nth(todo: list[Claim], loaded: ClaimNetworks, terms: Terms, number: int, say: Hear) -> Outcome:
+    return judged(todo[number], loaded, terms, say)
+
+
+def _size(jobs: Jobs) -> int:
+    if jobs == "auto":
+        return cores()
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs: got {jobs!r}, expected a whole number of at least 1, or 'auto'")
+    return jobs
 
 
 def plan(
@@ -107,8 +181,8 @@ def plan(
     with _one_thread():
         made = []
         for claim in todo:
-            terms = _Terms(budget_s, MEMORY, 0, folder or Path(), False, recall and bool(folder), None, "cpu")
-            task = _task(claim, loaded, terms, lambda kind, what: None)
+            terms = Terms(budget_s, MEMORY, 0, folder or Path(), False, recall and bool(folder), None, "cpu")
+            task = task_of(claim, loaded, terms, lambda kind, what: None)
             obligation = bind(claim, task.graphs) if task.graphs is not None else None
             made.append(judging.planned(task, obligation))
         return made
@@ -142,103 +216,4 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _task(claim: Claim, loaded: ClaimNetworks, terms: _Terms, say: Hear) -> Task:
-    graphs, reasons = loaded.graphs(claim)
-    return Task(
-        claim,
-        {name: loaded.network(claim, name) for name in claim.networks},
-        loaded.runs(claim),
-        graphs,
-        reasons,
-        Deadline(terms.budget_s),
-        terms.memory,
-        terms.seed,
-        terms.folder,
-        terms.keep,
-        terms.recall,
-        lambda line: say("report", line),
-        lambda line: say("note", line),
-        lambda verdict: say("partial", verdict),
-        terms.device,
-    )
-
-
-def _judged(claim: Claim, loaded: ClaimNetworks, terms: _Terms, say: Hear) -> Outcome:
-    """Judge a claim; what is found on the way is said as the outcome that stands so far."""
-
-    def hear(kind: str, what: Any) -> None:
-        if kind == "partial":
-            what = judging.told(task, replace(found, verdict=what, stage=_stage(what)))
-        say(kind, what)
-
-    task = _task(claim, loaded, terms, hear)
-    found = judging.Found(obligation=bind(claim, task.graphs) if task.graphs is not None else None)
-    judging.judged(task, found)
-    return judging.told(task, found)
-
-
-def _stage(verdict: Verdict) -> str:
-    """The stage of a verdict on the way: a proof on the way is that by lemmas."""
-    return verdict.stage if isinstance(verdict, Unknown) else plans.LEMMAS
-
-
-class _Listener:
-    """Hears what is said of a claim that is being judged."""
-
-    def __init__(self, claim: Claim, progress: Progress | None) -> None:
-        self.claim, self.progress = claim, progress
-        self.stage = "lowering"
-        self.log: list[str] = []
-        lengths = judging.lengths(claim, judging.Found())
-        unknown = Unknown(self.stage, "nothing was tried")
-        self.outcome = Outcome(claim.name, claim.text, unknown, 0.0, self.stage, lengths, kind=claim.kind)
-
-    def __call__(self, kind: str, what: Any) -> None:
-        if kind == "partial":
-            self.outcome = what
-        elif kind == "note":
-            self.log.append(what)
-        else:
-            self.stage = what if what in rungs.RUNGS else self.stage
-            if self.progress is not None:
-                self.progress(self.claim.name, what)
-
-    def stopped(self, reason: str, needed: str) -> Outcome:
-        """What is left to say of work that was stopped."""
-        verdict, stage = self.outcome.verdict, self.stage
-        if self.outcome.stage == plans.LEMMAS or not isinstance(verdict, Unknown):
-            self.log.append(f"{stage}: {reason}")
-            return self.outcome
-        verdict = replace(verdict, stage=stage, reason=reason, needed=needed)
-        return replace(self.outcome, verdict=verdict, stage=stage)
-
-
-def _outcome(
-    number: int,
-    claim: Claim,
-    loaded: ClaimNetworks,
-    data: str | None,
-    terms: _Terms,
-    worker: Worker[int, Outcome],
-) -> Outcome:
-    """Judge a claim in a child process, under hard limits."""
-    start = time.monotonic()
-    heard = _Listener(claim, terms.progress)
-    memory = terms.memory if terms.device == "cpu" else None
-    try:
-        outcome = worker.do(number, heard, _GRACE * terms.budget_s + 1, memory)
-    except OutOfTime:
-        outcome = heard.stopped("timeout: stopped hard", "a larger budget")
-    except OverflowError:
-        told = "numbers that are beyond floating point where they are put together"
-        outcome = heard.stopped(told, "numbers of fewer digits")
-    except OutOfMemory:
-        told = f"memory: more than {terms.memory} bytes were asked for"
-        outcome = heard.stopped(told, "a larger limit of memory, or a smaller scope")
-    seconds = time.monotonic() - start
-    networks = {name: loaded.network(claim, name) for name in claim.networks}
-    mass = scope_mass(claim, networks, data, terms.seed) if data else None
-    return replace(outcome, mass=mass, log=tuple(heard.log), seconds=seconds)
-
-
-__all__ = ["plan", "verify"]
+__all__ = ["Asked", "plan", "verify", "verify_all"]
