@@ -4,7 +4,7 @@ what was found by then is told."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from assay.models import Network
 
-from . import certificates as written
 from . import claim_files, judging, plans
 from .cases import Case, Listener, Progress, Terms, judged, task_of
 from .claims import Claim
@@ -143,11 +142,15 @@ def _jobs(
         run = partial(_nth, todo, loaded, terms)
         for number, claim in enumerate(todo):
             heard = Listener(claim, terms.progress)
-            # a certificate that an equal claim leaves may be recalled: such claims are not judged at once
-            turn = (written.file_name(claim, ""), claim.text) if terms.recall else None
+            turn = _alike(claim, loaded) if terms.recall else None
             job = Job(run, number, heard, _GRACE * terms.budget_s + 1, memory, turn)
             underway[job] = found[-1], Case(claim, loaded, data, heard, terms)
             yield job
+
+
+def _alike(claim: Claim, loaded: ClaimNetworks) -> Hashable:
+    """What claims have in common where one may recall the certificate of the other: they take turns."""
+    return claim.text, *(loaded.network(claim, name).weights_digest for name in claim.networks)
 
 
 def _nth(todo: list[Claim], loaded: ClaimNetworks, terms: Terms, number: int, say: Hear) -> Outcome:
