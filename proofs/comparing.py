@@ -1,13 +1,12 @@
 """Two calls of one network, compared: claims that it never falls, or moves little where its inputs do.
 
 Where a condition bounds how far two inputs lie apart, `x <= y` or `abs(x - y) <= c`, their difference d
-becomes an input of its own, cut where the condition ends. A ReLU of the second call is that of the first plus
-what lies between 0 and the difference of what they read (`twins`, with c = 1), which d decides.
+becomes an input of its own, which ends where the condition ends. A ReLU of the second call is that of the
+first plus what lies between 0 and the difference of what they read (`twins`, with c = 1), which d decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -26,44 +25,22 @@ Twin = tuple[int, int, Fraction]
 Box = tuple[list[Fraction], list[Fraction]]
 
 
-@dataclass(frozen=True)
-class Limit:
-    """d is at most `value` (`sign` 1), or -d is (-1), says part `part` of the formula: what it needs to be at
-    least 0 falls by `slope` for each step that d takes beyond."""
-
-    sign: int
-    value: Fraction
-    part: int
-    slope: Fraction
-
-
 @dataclass
 class Comparison:
-    """The claim with its differences as inputs, and a proof of it.
-
-    Attributes:
-        cuts: the head of the proof, each leaves the scope in its second half.
-        closed: what closes these second halves, in the order in which they stand at the proof's end.
-        scope: lower and upper ends of the free variables between the cuts.
-        tree: the proof of what lies between the cuts.
-    """
+    """The claim with its differences as inputs, and a proof of it, whose leaves lie in `boxes`."""
 
     obligation: Obligation
-    cuts: list[Any]
-    closed: list[Any]
-    scope: Box
     tree: Tree = field(default_factory=Tree)
 
     def __post_init__(self) -> None:
-        self.boxes = {0: self.scope}  # of the leaves
+        self.scope = [*self.obligation.lo], [*self.obligation.hi]
+        self.boxes: dict[int, Box] = {0: self.scope}
 
     def evidence(self) -> tuple[list[Any], list[int]]:
-        """The proof in preorder, and the node of `tree` that each item belongs to (-1: none)."""
+        """The proof in preorder, and the node of `tree` that each item belongs to."""
         names = list(self.obligation.inputs)
         places = [names.index(name) for name in self.obligation.free]
-        items, owners = self.tree.evidence(self.obligation.program, places)
-        rest = [-1] * len(self.closed)
-        return [*self.cuts, *items, *self.closed], [-1] * len(self.cuts) + owners + rest
+        return self.tree.evidence(self.obligation.program, places)
 
     def refine(self, nodes: list[int]) -> bool:
         """Cut leaves in two along the longest side, relative to the scope; whether all could be."""
@@ -95,25 +72,9 @@ def compared(obligation: Obligation) -> Comparison:
     taken = {v.name for v in obligation.claim.variables}
     free = (name for k in range(len(taken) + len(found)) if (name := f"difference_{k}") not in taken)
     named = dict(zip(free, found, strict=False))
-    definitions = {name: _written(form, obligation.free) for name, form in zip(named, found, strict=True)}
+    definitions = {name: _written(form, obligation.free) for name, form in named.items()}
     bound = bind(obligation.claim, obligation.graphs, definitions)
-    later = 2 * (len(bound.substitution) - len(obligation.substitution))
-    units = {name: unit for unit, name in enumerate(bound.inputs, 1)}
-    cuts, closed = list[Any](), list[Any]()
-    low, high = list(bound.lo), list(bound.hi)
-    for name, form in named.items():
-        place = bound.free.index(name)
-        for limit in found[form]:
-            unit, value = limit.sign * units[name], limit.value
-            value = Fraction(value // 1) if bound.whole[place] else value
-            if limit.sign > 0:
-                high[place] = min(high[place], value)
-            else:
-                low[place] = max(low[place], -value)
-            cuts.append(["cut", unit, str(value)])
-            told = {"sum": [[limit.part + later, "1"]], "cuts": [[unit, str(limit.slope)]]}
-            closed.append({"slopes": [], **told})
-    return Comparison(replace(bound, twins=_twins(bound.program)), cuts, closed[::-1], (low, high))
+    return Comparison(replace(bound, twins=_twins(bound.program)))
 
 
 def _written(form: Form, free: tuple[str, ...]) -> Expr:
@@ -128,40 +89,13 @@ def _variable(component: str) -> Expr:
     return Expr("index", (named,), value=Fraction(index.rstrip("]"))) if index else named
 
 
-def _differences(obligation: Obligation) -> dict[Form, list[Limit]]:
-    """Forms of several free variables to which conditions put limits."""
-    found: dict[Form, list[Limit]] = {}
-    first = 2 * len(obligation.substitution)
-    scope = len(flat(obligation.scope))
-    for number, part in enumerate(flat(obligation.counterexample)[:scope]):
-        if number < first or not isinstance(part, Atom):
-            continue
-        for form in _branches(obligation.program, part.form):
-            if len(form.terms) < 2:
-                continue
-            slope = form.terms[0][1]
-            limits = found.setdefault(Form(form.terms) * (1 / slope), [])
-            sign = -1 if slope > 0 else 1
-            limit = Limit(sign, sign * -form.const / slope, number, abs(slope))
-            if all(other.sign != sign for other in limits):
-                limits.append(limit)
-    return found
-
-
-def _branches(program: Program, form: Form) -> Iterator[Form]:
-    """A form of free variables; or such a form and one ReLU of them, where it is on and where it is off."""
-    ramps = [(step, i, value) for (step, i), value in form.terms if step]
-    free = Form(tuple(term for term in form.terms if not term[0][0]), form.const)
-    if not ramps:
-        yield free
-    elif len(ramps) == 1 and type(relu := program.steps[ramps[0][0]]) is Relu:
-        affine = program.steps[relu.source]
-        if isinstance(affine, Affine) and [source for source, _ in affine.terms] == [0]:
-            _, i, value = ramps[0]
-            row = affine.terms[0][1][i]
-            terms = tuple(((0, k), Fraction(row[k])) for k in range(len(row)) if row[k])
-            yield free
-            yield free + Form(terms, Fraction(affine.const[i])) * value
+def _differences(obligation: Obligation) -> list[Form]:
+    """Forms of several free variables to which conditions put limits, each once."""
+    first, scope = 2 * len(obligation.substitution), len(flat(obligation.scope))
+    parts = flat(obligation.counterexample)[first:scope]
+    forms = [Form(part.form.terms) for part in parts if isinstance(part, Atom)]
+    several = [f for f in forms if len(f.terms) > 1 and all(step == 0 for (step, _), _ in f.terms)]
+    return list(dict.fromkeys(form * (1 / form.terms[0][1]) for form in several))
 
 
 def _twins(program: Program) -> tuple[Twin, ...]:

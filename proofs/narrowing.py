@@ -46,6 +46,9 @@ def narrowed(obligation: Obligation) -> Obligation:
         counterexample=counterexample,
         scope=Both(tuple(moved[:-1])),
         inputs={name: _form(form, places | fixed) for name, form in obligation.inputs.items()},
+        limits=tuple(
+            replace(limit, free=kept.index(limit.free)) for limit in obligation.limits if limit.free in kept
+        ),
     )
 
 

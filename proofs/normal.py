@@ -143,9 +143,11 @@ class _Words:
             return self.argmax(_FLIPPED[op], right, left)
         if op in (">", ">="):
             return self.comparison(_FLIPPED[op], right, left)
-        parts = [_made(op, a, b) for a, b in _stretched(_vector(left), _vector(right))]
+        pairs = _stretched(_vector(left), _vector(right))
+        parts = [part for a, b in pairs for part in ([(a, b)] if op == "==" else _apart(a, b))]
         self.count(len(parts) * (2 if op == "==" else 1))
-        return parts[0] if len(parts) == 1 else _made("and", *parts)
+        made = [_made(op, a, b) for a, b in parts]
+        return made[0] if len(made) == 1 else _made("and", *made)
 
     def argmax(self, op: str, largest: ArgMax, other: Value) -> Expr:
         """Case by case: the argmax is k, and k stands in the relation."""
@@ -245,6 +247,25 @@ def _stretched(left: Vector, right: Vector) -> list[tuple[Expr, Expr]]:
         raise ValueError(f"vectors of {len(left)} and {len(right)} do not go together")
     n = max(len(left), len(right))
     return list(zip((left * n)[:n], (right * n)[:n], strict=True))
+
+
+def _apart(a: Expr, b: Expr) -> list[tuple[Expr, Expr]]:
+    """Pairs that are in order exactly where a and b are, without the absolute value or maximum that a adds to
+    what is linear: |u| <= b where u <= b and -u <= b. Several of them would multiply."""
+    terms = a.args if a.op == "+" else (a,)
+    folded = [(k, term) for k, term in enumerate(map(_factored, terms)) if term[1].op in ("abs", "max")]
+    if len(folded) != 1 or folded[0][1][0] < 0:
+        return [(a, b)]
+    ((k, (factor, inner)),) = folded
+    u, *other = inner.args
+    sides = (u, *(other or [_times(_number(Fraction(-1)), u)]))
+    sums = [reduce(_plus, (*terms[:k], _times(_number(factor), side), *terms[k + 1 :])) for side in sides]
+    return [pair for total in sums for pair in _apart(total, b)]
+
+
+def _factored(e: Expr) -> tuple[Fraction, Expr]:
+    """A multiple of an expression, and the expression."""
+    return (e.args[0].value, e.args[1]) if e.op == "*" else (Fraction(1), e)
 
 
 def _opposite(statement: Expr) -> Expr:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .compilation import Forms, Vector
 from .expressions import Expr, ExpressionError, conjuncts, fold
 from .faults import Fault, InputError
 from .formulas import Atom, Both, Formula, negate
+from .limits import Limit, narrowed_box
 from .lowering import Graph
 from .normal import normal
 from .program import Free, Program
@@ -33,7 +35,7 @@ class Obligation:
         claim: the claim as it was written.
         given, show: the conjuncts of its condition, and what it shows, in the normal form.
         program: its networks in exact form; step 0 holds the free variables.
-        lo, hi: inclusive bounds of the free variables.
+        lo, hi: inclusive bounds of the free variables, within `limits`.
         whole: which free variables are whole numbers.
         counterexample: condition, ranges of the eliminated variables, and the opposite of what is shown.
         scope: the part of it that says a point is in scope.
@@ -44,6 +46,7 @@ class Obligation:
         definitions: inputs that lemmas add, with the forms that they stand for; they are among the inputs,
         and their equations come after the conjuncts of `given`.
         twins: ReLUs that are about a multiple c of another, as (unit, other unit, c).
+        limits: where conditions on single variables narrow what was declared.
     """
 
     claim: Claim
@@ -61,15 +64,26 @@ class Obligation:
     substitution: tuple[tuple[str, int], ...]
     definitions: tuple[tuple[str, Expr], ...] = ()
     twins: tuple[tuple[int, int, Fraction], ...] = ()
+    limits: tuple[Limit, ...] = ()
 
     def points(self) -> int | None:
-        """Number of inputs in the box of all free variables; None where some are real."""
+        """Number of inputs in the box that is left of all free variables; None where some are real."""
         if not all(self.whole):
             return None
         total = 1
         for lo, hi in zip(self.lo, self.hi, strict=True):
             total *= int(hi - lo) + 1
         return total
+
+    def within_limits(self, proof: list[Any]) -> list[Any]:
+        """A proof for all that was declared, from one for the box that limits leave: they come first."""
+        units = {name: unit for unit, name in enumerate(self.inputs, 1)}
+        pairs = [(limit, units[self.free[limit.free]]) for limit in self.limits]
+        return [
+            *(limit.cut(unit) for limit, unit in pairs),
+            *proof,
+            *(limit.closed(unit) for limit, unit in reversed(pairs)),
+        ]
 
     def declared(self, point: list[Fraction]) -> dict[str, Fraction]:
         """Values of all components that the claim declares where the free variables are `point`."""
@@ -110,14 +124,15 @@ def bind(
     scope = Both((*bounds, *parts))
     lo, hi, whole = zip(*(ranges[name] for name in free), strict=True) if free else ((), (), ())
     counterexample = Both((scope, negate(_statement(show, algebra, claim, "show"))))
+    low, high, limits = narrowed_box(counterexample, lo, hi, whole)
     return Obligation(
         original,
         given,
         show,
         graphs,
         program,
-        lo,
-        hi,
+        low,
+        high,
         whole,
         counterexample,
         scope,
@@ -125,6 +140,7 @@ def bind(
         free,
         substitution,
         tuple(added.items()),
+        limits=limits,
     )
 
 

@@ -83,7 +83,7 @@ def _compared(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
             return Proved(certificate)
         nodes = [owners[k] for k in judgement.rejected]
         large = len(owners) + len(nodes) > _MOST_LEAVES
-        if not nodes or min(nodes) < 0 or large or deadline.over or not comparison.refine(nodes):
+        if not nodes or large or deadline.over or not comparison.refine(nodes):
             task.note(f"{comparing.NAME}: {judgement.message[:100]}")
             return None
 

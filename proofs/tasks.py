@@ -7,8 +7,9 @@ are named in the verdict (`Proved.trusted`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from assay.models import Network
 from torch import Tensor
@@ -79,19 +80,23 @@ class Task:
 
 
 def checked(
-    task: Task, obligation: Obligation, verdict: str, evidence: object
+    task: Task, obligation: Obligation, verdict: str, evidence: list[Any]
 ) -> tuple[certificates.Judgement, Certificate | None]:
-    """Write a certificate and its weights, and have both judged."""
+    """Write a certificate and its weights, and have both judged: a proof of what the limits leave (of its
+    items the judgement speaks), or a witness."""
+    whole = obligation.within_limits(evidence) if verdict == "proved" else evidence
     for network in task.networks.values():
         certificates.write_weights(network.weights_digest, network.module.state_dict(), task.folder)
-    data = certificates.document(obligation, task.digests, verdict, evidence)
+    data = certificates.document(obligation, task.digests, verdict, whole)
     path = task.folder / certificates.file_name(task.claim, data["seal"])
     bits = certificates.write(data, path)
     task.report("independent check")
     judgement = certificates.judge(path, task.deadline.left)
     if not judgement.accepted:
         path.unlink()
-        return judgement, None
+        places = (place - len(obligation.limits) for place in judgement.rejected)
+        inside = tuple(place for place in places if 0 <= place < len(evidence))
+        return replace(judgement, rejected=inside), None
     return judgement, _certificate(task, path, data["seal"], bits, judgement)
 
 

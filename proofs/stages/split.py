@@ -77,7 +77,8 @@ class Splitter:
         device = self.search.lo.device
         self.strict = torch.tensor([atom.strict for atom in self.atoms], dtype=torch.bool, device=device)
         self.settled = torch.tensor(list(map(_settled, self.atoms)), dtype=torch.float64, device=device)
-        self.regions = {0: Region(self.search.lo, self.search.hi)}
+        depth = len(self.search.obligation.limits)
+        self.regions = {0: Region(self.search.lo, self.search.hi, depth=depth)}
         self.open: list[int] = [0]
         self.many = len(self.search.lo) > FEW_INPUTS
         self.phased = self.many or self.search.obligation.program.relus() <= MANY_OPEN
