@@ -16,10 +16,12 @@ from torch import Tensor
 
 from .claims import Claim
 from .expressions import Expr
-from .search import Deadline, Search
+from .search import Deadline, Search, near
 from .stages import enumeration
 from .verdicts import Proved, Unknown, Verdict, Witness
 
+_REPLAYED = 64
+"""Of a batch, the points that are counterexamples as far as float64 tells."""
 NAMED = 64
 """Wrong inputs that a certificate names at most."""
 BATCH = 4096
@@ -71,8 +73,8 @@ def sweep(search: Search, deadline: Deadline) -> Witness | int:
     points, seen = itertools.product(*ranges), 0
     while chosen := list(itertools.islice(points, BATCH)):
         batch = torch.tensor(chosen, dtype=torch.float64, device=search.lo.device).reshape(len(chosen), -1)
-        score = search.score(batch)
-        likely = batch[score >= -1e-6 * (1 + score.abs())][:64]
+        score, order = search.score(batch, settled=True).sort(descending=True)
+        likely = batch[order[near(score)][:_REPLAYED]]
         if (found := search.witness(likely)) is not None:
             return found
         seen += len(chosen)

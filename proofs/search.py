@@ -17,6 +17,8 @@ from .obligations import Obligation
 from .replay import Answer, replay
 from .verdicts import Witness
 
+_PLAINLY = 1e30
+
 
 @dataclass
 class Deadline:
@@ -69,13 +71,20 @@ class Search:
         """The claim."""
         return self.obligation.claim
 
-    def score(self, points: Tensor) -> Tensor:
-        """How far [points] each point of the free variables is a counterexample: ≥ 0 where it is one."""
+    def score(self, points: Tensor, settled: bool = False) -> Tensor:
+        """How far [points] each point of the free variables is a counterexample: ≥ 0 where it is one.
+
+        Where they are all whole, whole multiples of free variables may count as `settled`: plainly true or
+        false.
+        """
         values, worth = self.batch.forward(points), []
         for atom in atoms(self.obligation.counterexample):
             total = points.new_full((len(points),), float(atom.form.const))
             for (step, i), coefficient in atom.form.terms:
                 total = total + float(coefficient) * values[step][:, i]
+            if settled and all(step == 0 and c.denominator == 1 for (step, _), c in atom.form.terms):
+                true = (total > 0) if atom.strict else (total >= 0)
+                total = torch.where(true, torch.full_like(total, _PLAINLY), -_PLAINLY)
             worth.append(total)
         stacked = torch.stack(worth, -1) if worth else points.new_empty(len(points), 0)
         return fuzzy(self.obligation.counterexample, stacked)
@@ -104,6 +113,11 @@ class Search:
             value = Fraction(round(x)) if whole else _single(x, lo, hi)
             rounded.append(min(max(value, lo), hi))
         return rounded
+
+
+def near(score: Tensor) -> Tensor:
+    """Which points may be counterexamples, as far as float64 tells."""
+    return score >= -1e-6 * (1 + score.abs())
 
 
 def best(parts: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
-from assay.proofs.search import Search
+from assay.proofs.search import Search, near
 from assay.proofs.verdicts import Witness
 from torch import Tensor
 
@@ -22,18 +22,14 @@ def falsify(search: Search, starts: int = STARTS, steps: int = STEPS) -> Witness
     """A replayed counterexample, or None where the search finds none; the best `starts` points climb."""
     points = torch.cat([corners(search), samples(search)])
     for batch in (points, climbed(search, points, starts, steps)):
-        score = search.score(batch)
+        score = search.score(batch, settled=bool(search.whole.all()))
         order = score.argsort(descending=True)[:16]
-        likely = batch[order[score[order] >= -_tolerance(score)]]
+        likely = batch[order[near(score[order])]]
         if (found := search.witness(likely)) is not None:
             return found
         if search.deadline.over:
             return None
     return None
-
-
-def _tolerance(score: Tensor) -> float:
-    return 1e-6 * (1 + float(score.abs().median()))
 
 
 def corners(search: Search) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from assay.models import Network
 from assay.proofs import Proved, Refuted, check, claim, verify
+from assay.proofs.accuracies import sweep
 from assay.proofs.bounds import Bounds
 from assay.proofs.lowering import lower
 from assay.proofs.obligations import bind
@@ -16,6 +17,7 @@ from assay.proofs.search import Deadline, Search
 from assay.proofs.stages import regions
 from assay.proofs.stages.branching import Aim, sensitivity, variables
 from assay.proofs.stages.falsify import ascended
+from assay.proofs.verdicts import Witness
 from torch import nn
 
 
@@ -186,3 +188,20 @@ def test_points_climb_within_their_boxes(advisory):
     assert bool(((lo <= higher) & (higher <= hi)).all())
     assert bool((search.score(higher) >= search.score(points)).all())
     assert bool((search.score(higher) > search.score(points)).any())
+
+
+def test_a_sweep_finds_the_one_wrong_input_among_many_at_the_edge_of_a_condition():
+    """Every input lies at the edge of `sum(x) == k` or of `sum(x) != k`, which says nothing against it."""
+    size = 8
+    module = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 1))
+    with torch.no_grad():
+        module[0].weight.fill_(1.0)
+        module[0].bias.copy_(-torch.arange(size))
+        module[2].weight.copy_(torch.tensor([[1.0, *(2.0 * (-1) ** k for k in range(1, size))]]))
+        module[2].weight[0, -1] += 2.0  # the parity, but for eight ones
+        module[2].bias.fill_(-0.5)
+    network = Network("parity", module, "regression", "real", (size,))
+    search = search_of(network, "(f(x)[0] > 0) == (sum(x) % 2 == 1)", {f"x[0..{size - 1}]": "bit"}, "real")
+    found = sweep(search, Deadline(60))
+    assert isinstance(found, Witness)
+    assert set(found.inputs.values()) == {1}
