@@ -104,7 +104,9 @@ class Forms:
             return self.larger(a, b)
         if op == "neg":
             return -_scalar(args[0])
-        if op not in ("+", "*", "/"):
+        if op == "+":
+            return Form.total(list(map(_scalar, args)))
+        if op not in ("*", "/"):
             raise ValueError(f"{op} is not linear")
         return reduce(lambda a, b: _binary(op, a, b), map(_scalar, args))
 
@@ -163,8 +165,6 @@ def _connective(op: str, parts: list[Formula]) -> Formula:
 
 
 def _binary(op: str, left: Form, right: Form) -> Form:
-    if op == "+":
-        return left + right
     if op == "/":
         if right.terms:
             raise ValueError("dividing by what depends on the inputs is not linear")

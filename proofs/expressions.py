@@ -77,9 +77,20 @@ class Algebra(Protocol[V]):
         ...
 
 
-def fold(expr: Expr, algebra: Algebra[V]) -> V:
-    """Give `expr` its meaning in `algebra`; an error of the algebra is told with its place in the text."""
-    args = [fold(arg, algebra) for arg in expr.args]
+def fold(expr: Expr, algebra: Algebra[V], seen: dict[int, V] | None = None) -> V:
+    """Give `expr` its meaning in `algebra`; an error of the algebra is told with its place in the text.
+
+    With `seen`, what stands in several places (the same object) is read once, and kept there.
+    """
+    if seen is None:
+        return _read(expr, [fold(arg, algebra) for arg in expr.args], algebra)
+    if id(expr) not in seen:
+        seen[id(expr)] = _read(expr, [fold(arg, algebra, seen) for arg in expr.args], algebra)
+    return seen[id(expr)]
+
+
+def _read(expr: Expr, args: list[V], algebra: Algebra[V]) -> V:
+    """The meaning of a node whose arguments mean `args`."""
     try:
         if expr.op == "number":
             return algebra.number(expr.value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -104,7 +103,5 @@ def _moved(formula: Formula, places: Mapping[int, Form]) -> Formula:
 
 
 def _form(form: Form, places: Mapping[int, Form]) -> Form:
-    total = Form(const=form.const)
-    for (step, i), value in form.terms:
-        total = total + (Form.of(step, i) if step else places[i]) * Fraction(value)
-    return total
+    kept = Form(tuple(term for term in form.terms if term[0][0]), form.const)
+    return Form.total([kept, *(places[i] * value for (step, i), value in form.terms if not step)])

@@ -186,7 +186,7 @@ def _written_out(claim: Claim, graphs: Mapping[str, Graph]) -> tuple[tuple[Expr,
 
 def _statement(expr: Expr, algebra: Forms, claim: Claim, key: str) -> Formula:
     try:
-        value = fold(expr, algebra)
+        value = fold(expr, algebra, {})
     except ExpressionError as error:
         raise InputError([Fault(f"{key}: {error}", None, error.at + 1, claim.name)]) from error
     assert isinstance(value, Formula)
@@ -250,7 +250,5 @@ def _solved(difference: Form, pivot: int) -> Form:
 
 
 def _substituted(form: Form, found: Mapping[int, Form]) -> Form:
-    total = Form(const=form.const)
-    for (step, i), value in form.terms:
-        total = total + found.get(i, Form.of(step, i)) * value
-    return total
+    parts = (found.get(i, Form.of(step, i)) * value for (step, i), value in form.terms)
+    return Form.total([Form(const=form.const), *parts])

@@ -157,6 +157,9 @@ class Tracer:
         if not isinstance(result, Symbol) or result.ids.ndim < 1 or not self.separate(result):
             self.fault("the output is not one tensor computed from the input, datum by datum")
             return np.zeros(1, dtype=np.int64)
+        if not result.ids[0].numel():
+            self.fault(f"the output has no numbers, but the shape {tuple(result.ids.shape[1:])}")
+            return np.zeros(1, dtype=np.int64)
         if not self.faults and not self.steady():
             self.fault("torch gives a datum another answer alone than in a batch")
         return result.ids[0].numpy().ravel()

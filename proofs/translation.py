@@ -27,12 +27,18 @@ class Form:
         """One component."""
         return cls((((step, i), Fraction(1)),))
 
-    def __add__(self, other: Form) -> Form:
-        total = dict(self.terms)
-        for key, value in other.terms:
-            total[key] = total.get(key, Fraction(0)) + value
+    @classmethod
+    def total(cls, forms: Sequence[Form]) -> Form:
+        """The sum of several forms, in the time that reading them takes."""
+        total: dict[tuple[int, int], Fraction] = {}
+        for form in forms:
+            for key, value in form.terms:
+                total[key] = total.get(key, Fraction(0)) + value
         kept = tuple(sorted((key, value) for key, value in total.items() if value))
-        return Form(kept, self.const + other.const)
+        return cls(kept, sum((form.const for form in forms), Fraction(0)))
+
+    def __add__(self, other: Form) -> Form:
+        return Form.total((self, other))
 
     def __mul__(self, factor: Fraction) -> Form:
         if not factor:

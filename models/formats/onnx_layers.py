@@ -211,8 +211,8 @@ def _quotient(node: Node) -> nn.Module:
 def _clip(node: Node) -> nn.Module:
     low, high = (node.attributes.get(name, node.constant(i)) for i, name in ((1, "min"), (2, "max")))
     bounds = [None if bound is None else float(bound) for bound in (low, high)]
-    if None not in bounds:
-        return nn.Hardtanh(*bounds)  # type: ignore[arg-type]
+    if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
+        return nn.Hardtanh(*bounds)
     return Call(lambda x: x.clamp(*bounds))
 
 
