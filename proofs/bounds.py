@@ -6,7 +6,6 @@ finds is checked again in exact arithmetic by `check.py`, which relaxes each ReL
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor
 
 from . import function_bounds as functions
+from .function_bounds import SLOPE_UNIT
 from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
 from .translation import Form
 
-SLOPE_UNIT = 2.0**16
 _U = 2.0**-24
 _WHOLE = 1e-6
 """How far from a whole number a bound of one is taken for it."""
@@ -61,6 +60,7 @@ class BatchProgram:
         called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
         self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
         self.curved = {source for s in called.values() for source in s.sources}  # what functions read
+        self.banded = any(s.table is None for s in called.values())
         self.curved |= {step.source for step in program.steps if isinstance(step, Jump)}
         self.rounding = any(isinstance(step, Affine) and step.depth for step in program.steps)
         free = list(whole) or [False] * program.size(0)
@@ -138,6 +138,7 @@ class Bounds:
         self.intervals: dict[int, tuple[Tensor, Tensor]] = {}
         self.radii: dict[int, Tensor] = {}
         self.lines: dict[int, Lines] = {}
+        self.bands: dict[int, functions.Band] = {}
 
     def upper(
         self, rows: Rows, error: Tensor | None = None, slopes: Mapping[int, Tensor] | None = None
@@ -156,14 +157,11 @@ class Bounds:
                     const = const + (row.abs().expand(len(self.lo), -1, -1) @ radius[..., None])[..., 0]
                 new = {s: row @ m for s, m in self.batch.matrices[step].items()}
             elif isinstance(function := self.batch.program.steps[step], Function):
-                row = row.expand(len(self.lo), -1, -1)
-                new = self.gated(function, row) if self.batch.program.jumps else {}
-                low, high = self.interval(step)
-                if new:
-                    row = row * ~functools.reduce(torch.logical_or, self.gates(function))[:, None]
-                const = (
-                    const + (row.clamp(min=0) @ high[..., None] + row.clamp(max=0) @ low[..., None])[..., 0]
-                )
+                row, band = row.expand(len(self.lo), -1, -1), self.band(step)
+                ends = row.clamp(min=0) @ band.most[..., None] + row.clamp(max=0) @ band.least[..., None]
+                const, new = const + ends[..., 0], {}
+                for s, slope in zip(function.sources, band.slopes, strict=False):
+                    new[s] = new[s] + row * slope[:, None] if s in new else row * slope[:, None]
             else:
                 lines = self.relaxation(step)
                 down = lines.down
@@ -203,15 +201,21 @@ class Bounds:
         low, high = self.interval(step)
         return (low == high) & ((low == 0) | (low.abs() == 1))
 
-    def gated(self, function: Function, row: Tensor) -> dict[int, Tensor]:
-        """What rows of products become where a factor is -1, 0 or 1: rows of the other, or nothing."""
-        new: dict[int, Tensor] = {}
-        if function.kind == "product":
-            gates = zip(function.sources, function.sources[::-1], self.gates(function), strict=True)
-            for gate, other, here in gates:
-                share = row * (self.interval(gate)[0] * here)[:, None]
-                new[other] = new[other] + share if other in new else share
-        return new
+    def band(self, step: int) -> functions.Band:
+        """Lines along a function; a product by -1, 0 or 1 is its other factor times that."""
+        if step not in self.bands:
+            function = self.batch.program.steps[step]
+            assert isinstance(function, Function)
+            read = [self.interval(s) for s in function.sources]
+            band = functions.band(function, read, self.interval(step), self.batch.rounding)
+            if function.kind == "product" and self.batch.program.jumps:
+                first, second = self.gates(function)
+                here = first | second
+                slopes = [torch.where(second, read[1][0], 0.0), torch.where(first, read[0][0], 0.0)]
+                band.slopes = [torch.where(here, *pair) for pair in zip(slopes, band.slopes, strict=True)]
+                band.least, band.most = (torch.where(here, 0.0, end) for end in (band.least, band.most))
+            self.bands[step] = band
+        return self.bands[step]
 
     def function_interval(self, step: int, function: Function) -> tuple[Tensor, Tensor]:
         """That of a function; a product by -1, 0 or 1 is not rounded."""
@@ -267,6 +271,8 @@ class Bounds:
             error = error if rows is None else error.gather(1, rows)
             error = torch.cat([error, error], 1)
         top, _ = self.upper(Rows(signed, torch.cat([shift, -shift], 1)), error)
+        if self.batch.banded:
+            top = torch.minimum(top, self.directly(signed, torch.cat([shift, -shift], -1), error))
         high, low = top.expand(len(self.lo), -1).chunk(2, 1)
         if rows is None or known is None:
             low, high = functions.finite(-low, high) if self.batch.curved else (-low, high)
@@ -276,6 +282,15 @@ class Bounds:
         low = torch.maximum(known[0].gather(1, rows), low)
         high = torch.minimum(known[1].gather(1, rows), high)
         return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)
+
+    def directly(self, rows: Mapping[int, Tensor], const: Tensor, error: Tensor | None) -> Tensor:
+        """Upper bounds [boxes, rows] of linear forms from the bounds of what they read alone."""
+        top = const if error is None else const + error
+        for source, row in rows.items():
+            low, high = self.interval(source)
+            ends = row.clamp(min=0) @ high[..., None] + row.clamp(max=0) @ low[..., None]
+            top = top + ends[..., 0]
+        return top
 
     def radius(self, step: int) -> Tensor | None:
         """float32 rounding error [boxes, rows] of an affine step; None where it is exact (Higham 2002,
@@ -319,6 +334,10 @@ class Bounds:
         part = Bounds(self.batch, self.lo[at], self.hi[at], phases, chosen(self.outer, at))
         part.intervals = chosen(self.intervals, at)
         part.radii = {s: r[at] for s, r in self.radii.items()}
+        part.bands = {
+            s: functions.Band([slope[at] for slope in band.slopes], band.least[at], band.most[at])
+            for s, band in self.bands.items()
+        }
         part.lines = {
             s: Lines(
                 line.down[at],

@@ -9,12 +9,12 @@ the author worded the claim (`stated`) is printed, not proved. Weights are DIGES
 --weights.
 
 The claim becomes a formula that only a counterexample satisfies; its atoms are e >= 0 or e > 0 for linear
-forms e of units: the constant 1, inputs, affine forms, ReLUs, and other functions, which may be anything
-between their bounds. e is bounded on a box by substituting units backwards (Singh et al. 2019, Zhang et al.
-2018), where a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. An affine
+forms e of units: the constant 1, inputs, affine forms, ReLUs, and other functions, which lie between two
+lines. e is bounded on a box by substituting units backwards (Singh et al. 2019, Zhang et al. 2018), where
+a·v <= relu(v) <= s·v + max(-s·l, (1-s)·h) on [l, h] is sound for any a, s in [0, 1]. An affine
 unit may in "float32" be off by g (|M||v| + |c|) + k 2^-126 with g = k u / (1 - k u), u = 2^-24 (Higham 2002,
 3.1); products, reciprocals and roots are rounded once, exp and log are within 2 units in the last place, erf
-within 2^-20.
+within 2^-20, sigmoids within 2^-22.
 
 Everything is a whole number; many forms are substituted at once, side by side in lanes of one long integer.
 Coefficients are rounded down to multiples of 2^-KEEP; what that may hide, |v| for each, is added to the
@@ -44,6 +44,7 @@ from typing import Any
 
 SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coefficients, bounds, weights
 FLOAT = {"exp": 22, "log": 22}  # 2^-24 else: how far float32 is off, relatively
+ABSOLUTE = {"erf": 20, "sigmoid": 22}  # and by how much altogether
 EVERY = 3  # so seldom is a box bounded before it is cut
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
@@ -109,9 +110,13 @@ def decided(formula: Formula, tops: Any) -> bool:
     return (any if formula[0] == "and" else all)([decided(part, tops) for part in formula[1]])
 
 
-def enclosed(kind: str, t: int, one: int) -> list[int]:
+def enclosed(kind: str, t: int, one: int) -> tuple[int, int]:
     """Whole numbers around one · f(t / one); ten of the digits are left for errors. The series of erf is
     2 / sqrt(pi) e^(-x²) Σ 2^n x^(2n+1) / (2n+1)!! (Abramowitz and Stegun 1964, 7.1.6)."""
+    if kind == "reciprocal":
+        return one * one // t, -(-one * one // t)
+    if kind == "sqrt":  # isqrt refuses what may be negative
+        return isqrt(t * one), isqrt(t * one) + 1
     digits = min(len(str(one)) + 20, 80)
     with localcontext(Context(digits)):
         x = Decimal(t) / Decimal(one)
@@ -121,6 +126,8 @@ def enclosed(kind: str, t: int, one: int) -> list[int]:
         elif kind == "log":
             need(x > 0, "the logarithm of what may be 0")
             near = x.ln()
+        elif kind == "sigmoid":
+            near = 1 / (1 + (-min(max(x, Decimal(-4096)), Decimal(4096))).exp())
         else:
             near = term = x = min(max(x, Decimal(-13)), Decimal(13))
             n = 0
@@ -130,7 +137,49 @@ def enclosed(kind: str, t: int, one: int) -> list[int]:
                 near += term
             near *= 2 * (-x * x).exp() / PI.sqrt()
         value, error = near * one, (abs(near) + 1) * one / 10 ** (digits - 10)
-        return [int(value - error) - 1, int(value + error) + 1]
+        low = int(value - error) - 1
+        return max(low, 0) if kind in ("exp", "sigmoid") else low, int(value + error) + 1
+
+
+def along(kind: str, a: int, b: int, ends: Any, one: int, slope: int) -> tuple[list[int], int, int]:
+    """The slope of a function on [a, b] from its values there, and bounds of what is left of it beside a line
+    so steep: no more than its derivative, between `d` and `e`, lets it be off the values at the ends."""
+    (fa, fA), (fb, fB) = ends
+    match kind:
+        case "exp":
+            d, e, bent = fa, fB, 1
+        case "log":
+            d, e, bent = one * one // b, -(-one * one // a), -1
+        case "sqrt" if fa:
+            d, e, bent = one * one // (2 * fB), -(-one * one // (2 * fa)), -1
+        case "reciprocal":
+            squares, bent = [v * v for v in (fa, fA, fb, fB)], 1 if a > 0 else -1
+            d, e = -max(squares) // one, -(min(squares) // one)
+        case "erf" | "sigmoid":  # the steeper, the nearer 0
+            near, far, bent = min(abs(a), abs(b)) * (a * b > 0), max(-a, b), (b <= 0) - (a >= 0)
+            if kind == "erf":
+                e = enclosed("exp", -(near * near // one), one)[1] * 11283791671 // 10**10 + 1  # 2 / sqrt(pi)
+                d = enclosed("exp", -far * far // one, one)[0] * 11283791670 // 10**10
+            else:
+                e = prod(enclosed(kind, t, one)[1] for t in (near, -near)) // one + 1
+                d = prod(enclosed(kind, t, one)[0] for t in (far, -far)) // one
+        case _:
+            return [], 0, 0
+    k = (fb - fa) * slope // max(b - a, 1)
+    line = k * one // slope
+    p, q, w = max(line - d, 0), max(e - line, 0), b - a
+    if not p + q:
+        return [], 0, 0
+    (la, lA), (lb, lB) = ([f * one - line * t for f in at] for at, t in zip(ends, (a, b), strict=True))
+    least = min(la, lb) if bent < 0 else (q * la + p * lb - p * q * w) // (p + q)
+    most = max(lA, lB) if bent > 0 else -((-p * lA - q * lB - p * q * w) // (p + q))
+    return [k], least // one, -(-most // one)
+
+
+def corners(v: Any, w: Any, square: bool) -> tuple[int, int]:
+    """Bounds of products of numbers between the ends v and w; of squares, where they are one number."""
+    ends = [x * y for x in v for y in w]
+    return max(min(ends), 0) if square else min(ends), max(ends)
 
 
 class Problem:
@@ -256,7 +305,10 @@ class Problem:
     def operation(self, op: list[Any], values: list[Any], tensors: Any) -> range:
         """Append one operation of a network; `values` are the units of its earlier values."""
         match op:
-            case ["relu" | "exp" | "log" | "erf" | "reciprocal" | "sqrt" | "product" as kind, *read]:
+            case [
+                "relu" | "exp" | "log" | "erf" | "sigmoid" | "reciprocal" | "sqrt" | "product" as kind,
+                *read,
+            ]:
                 need(len(read) == 1 + (kind == "product"), f"{kind} of {len(read)} values")
                 return self.add([(kind, units) for units in zip(*(values[s] for s in read), strict=True)])
             case ["step", s, t]:  # where one is above the other: float32 compares without rounding
@@ -331,7 +383,8 @@ class Problem:
 
 class Box:
     """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms
-    of the cuts that led there, `lines` bound a unit from both sides: source, two slopes, two intercepts."""
+    of the cuts that led there, `lines` bound a unit from both sides: two intercepts, then each source with
+    the slopes below and above."""
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
@@ -340,7 +393,11 @@ class Box:
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth: int = outer.depth + 1 if outer else 0
-        self.lines, self.radii = dict[int, Any](), dict[int, int]()
+        self.lines, self.radii, self.steep = (
+            dict[int, Any](),
+            dict[int, int](),
+            Counter[int](),
+        )  # slopes above 1
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
 
@@ -383,7 +440,7 @@ class Box:
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
                 if u in problem.whole and size < one << 24:  # float32 holds every sum on the way
                     self.radii[u] = 0
-            for u in layer.units if self.point else ():  # at a point, what is read says enough
+            for u in layer.units if self.point or self.steep else ():  # what is read says enough
                 row, off = problem.made[u], self.radii.get(u, 0)
                 self.set(u, (-self.top(row, -1) >> FINE) - off, off - (-self.top(row, 1) >> FINE))
             if self.point:
@@ -409,20 +466,21 @@ class Box:
         if unit in self.problem.twins:
             self.lines[unit] = self.twin(sources[0], *self.problem.twins[unit])
         one, low, high = self.problem.one, self.low[sources[0]], self.high[sources[0]]
+        steep, least, most = list[int](), 0, 0  # lines of these slopes, and where what is left lies
         match kind:
             case "relu":
                 up = high * slope // (high - low) if low < 0 < high else slope
                 cap = -(-max(-up * low, (slope - up) * high) // slope) if low < 0 < high else 0
-                self.lines.setdefault(unit, (sources[0], slope * (high > -low), up, 0, cap))
+                self.lines.setdefault(unit, (0, cap, (sources[0], slope * (high > -low), up)))
                 return max(low, 0), max(high, 0)
             case "step":  # 1 above 0, else 0; of a bit, the bit
                 _, form, strict = self.facts.get(sources[0], ("", {0: 1}, False))
                 on, off = low > 0 or (strict and form.get(0, 0) <= 0), high <= 0
                 if not on and not off:  # lines through (low, 0) and (0, 1), or (0, 0) and (high, 1)
                     up, down = slope * one // max(-low, one), slope * one // max(high, one)
-                    self.lines[unit] = (sources[0], down * (high > -low), up * (high <= -low), 0, one)
+                    self.lines[unit] = (0, one, (sources[0], down * (high > -low), up * (high <= -low)))
                     if sources[0] in self.problem.whole and low >= 0 and high <= one:
-                        self.lines[unit] = (sources[0], slope, slope, 0, 0)
+                        self.lines[unit] = (0, 0, (sources[0], slope, slope))
                 return on * one, (not off) * one
             case "table":
                 need(-one < low and high < len(table) * one, "no row of the table")
@@ -431,29 +489,40 @@ class Box:
             case "product":
                 for gate, other in (sources, sources[::-1]):
                     if (g := self.low[gate]) == self.high[gate] and abs(g) in (0, one):
-                        self.lines[unit] = (other, slope * g // one, slope * g // one, 0, 0)
+                        self.lines[unit] = (0, 0, (other, slope * g // one, slope * g // one))
                         low, high = sorted((self.low[other] * g // one, self.high[other] * g // one))
                         return low, high
-                ends = [v * w for v in (low, high) for w in (self.low[sources[1]], self.high[sources[1]])]
-                low = (max(min(ends), 0) if sources[0] == sources[1] else min(ends)) // one
-                high = -(-max(ends) // one)
-            case "exp" | "log" | "erf":
-                low, high = enclosed(kind, low, one)[0], enclosed(kind, high, one)[1]
-                low = max(low, 0) if kind == "exp" else low
-            case "reciprocal":
-                need(low > 0 or high < 0, "dividing by what may be 0")
-                low, high = one * one // high, -(-one * one // low)
-            case "sqrt":  # isqrt refuses what may be negative
-                low, high = isqrt(low * one), isqrt(high * one) + 1
-        if not self.problem.single:
-            return low, high
-        need(max(-low, high) < one << 127, "float32 may overflow")
-        below, above = ((abs(v) >> FLOAT.get(kind, 24)) + (one >> 126) + 2 for v in (low, high))
-        if kind == "erf":
-            below = above = one >> 20
+                v, w = ((self.low[u], self.high[u]) for u in sources)
+                steep = [sum(w) * slope // (2 * one), sum(v) * slope // (2 * one)]
+                t, s = (k * one // slope for k in steep)  # v w = t v + s w - s t + (v - s) (w - t)
+                square = sources[0] == sources[1]
+                low, high = corners(v, w, square)
+                least, most = corners([x - s for x in v], [y - t for y in w], square)
+                low, high, least, most = (
+                    low // one,
+                    -(-high // one),
+                    (least - s * t) // one,
+                    -((s * t - most) // one),
+                )
+            case _:
+                need(kind != "reciprocal" or low > 0 or high < 0, "dividing by what may be 0")
+                ends = [enclosed(kind, end, one) for end in (low, high)]
+                if not self.point:
+                    steep, least, most = along(kind, low, high, ends, one, slope)
+                low, high = min(end for end, _ in ends), max(end for _, end in ends)
+        below = above = 0
+        if self.problem.single:
+            need(max(-low, high) < one << 127, "float32 may overflow")
+            below, above = ((abs(v) >> FLOAT.get(kind, 24)) + (one >> 126) + 2 for v in (low, high))
+            if kind in ABSOLUTE:
+                below = above = one >> ABSOLUTE[kind]
+        off = max(below, above)
+        if steep and most - least < high - low and max(map(abs, steep)) < slope << 32:
+            self.lines[unit] = (least - off, most + off, *((u, k, k) for u, k in zip(sources, steep)))  # noqa: B905
+            self.steep[unit] = max(map(abs, steep)) // slope + 1
         return max(low - below, 0) if low >= 0 and kind != "erf" else low - below, high + above
 
-    def twin(self, mine: int, u: int, scale: int) -> tuple[int, int, int, int, int]:
+    def twin(self, mine: int, u: int, scale: int) -> tuple[int, int, tuple[int, int, int]]:
         """The lines of a ReLU along `scale` times ReLU u: what they read, `mine` and `other`, is compared
         where it is written in what that reads, down to the inputs."""
         problem, total, ends = self.problem, Counter[int](), list[Any]()
@@ -463,7 +532,7 @@ class Box:
                 if j not in problem.twins:
                     total[j] += w * factor << FINE
                     continue
-                source, multiple, _, least, most = self.lines[j]
+                least, most, (source, multiple, _) = self.lines[j]
                 total[source] += w * factor * multiple
                 ends.append((w * factor * least << FINE, w * factor * most << FINE))
         for j in sorted(total, reverse=True):  # what a network is called on, written in the inputs
@@ -475,7 +544,7 @@ class Box:
         slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)
         least, most = (sum(map(min, ends)) >> 3 * FINE) - slack, slack - (-sum(map(max, ends)) >> 3 * FINE)
         self.set(mine, (self.low[other] * scale >> FINE) + least, -(-self.high[other] * scale >> FINE) + most)
-        return u, scale, scale, min(least, 0), max(most, 0)
+        return min(least, 0), max(most, 0), (u, scale, scale)
 
     def refuted(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the usual lower ones."""
@@ -484,7 +553,7 @@ class Box:
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
             forms.append({u: int(w * below) for u, w in form.items()})
-        if self.point and decided(formula, (self.top(form, 1) for form in forms)):
+        if (self.point or self.steep) and decided(formula, (self.top(form, 1) for form in forms)):
             return True
         ways = sorted({self.exact, True})
         if any(decided(formula, iter(self.upper(forms, slopes, exact)[0])) for exact in ways):
@@ -500,9 +569,10 @@ class Box:
         size: int = max((abs(w) for f in forms for w in f.values()), default=0) << keep
         change = size
         for layer in layers:
-            change, size = max(change, size * layer.norm), size + (size * layer.norm >> layer.bits) + 1
+            more = size * layer.norm * max([1, *(self.steep[u] for u in layer.units if self.steep)])
+            change, size = max(change, more), size + (more >> layer.bits) + 1
         reach = sum(v for v in sizes[: last + 1] if v < inf) + sum(self.radii.values())
-        reach += sum(most - least for *_, least, most in self.lines.values())
+        reach += sum(max(-least, most, 0) for least, most, *_ in self.lines.values())
         length = (int(max(change, 4 * size * reach)).bit_length() + 10) // 8
         starts, width = range(0, length * len(forms), length), 8 * length
         ones: int = ((1 << width * len(forms)) - 1) // ((1 << width) - 1)
@@ -531,13 +601,13 @@ class Box:
                     problem.work += len(weights) * len(forms)
             for u in layer.units if layer.columns is None else ():
                 if sizes[u] and (c := found[u]):  # else it is 0 in this box
-                    source, down, up, least, most = self.lines.get(u) or (0, 0, 0, self.low[u], self.high[u])
-                    if up != 1 << layer.bits or least < most:
-                        minus = negative(c)
-                        bound += (c - minus) * most + minus * least
-                        c = floor((c - minus) * up + minus * slopes.get(u, down), layer.bits)
+                    least, most, *reads = self.lines.get(u) or (self.low[u], self.high[u])
+                    minus = negative(c)
+                    bound += (c - minus) * most + minus * least
+                    for source, down, up in reads:
+                        both = (c - minus) * up + minus * slopes.get(u, down)
+                        found[source] += floor(both, layer.bits)
                         lost += sizes[source]
-                    found[source] += c
             bound += 0 if exact else lost * ones
         lanes = (bound + half).to_bytes(len(starts) * length + 1, "little")
         return [int.from_bytes(lanes[k : k + length], "little") - (1 << width - 1) for k in starts], keep

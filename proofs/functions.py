@@ -22,27 +22,15 @@ aten = torch.ops.aten
 MOST_POWER = 64
 
 
-def _half(t: Tracer, ids: Ids) -> Ids:
-    """1 / (1 + exp(-max(v, 0))): from 1/2 at v <= 0 to 1."""
-    down = t.tape.apply("exp", scaled(t, positive(t, ids), Fraction(-1)))
-    return t.tape.apply("reciprocal", shifted(t, down, 1.0))
-
-
-def _halves(t: Tracer, x: Any, inside: Fraction, outside: Fraction, shift: float) -> Ids:
-    """outside · (half(inside v) - half(-inside v)) + shift: both sigmoid and tanh are made so."""
-    ids = t.ids(x)
-    up, down = (_half(t, scaled(t, ids, sign * inside)) for sign in (1, -1))
-    return shifted(t, scaled(t, less(t, up, down), outside), shift)
-
-
 def sigmoid(t: Tracer, x: Any) -> Symbol:
-    """1 / (1 + exp(-v)) = 1/2 + half(v) - half(-v)."""
-    return t.symbol(_halves(t, x, Fraction(1), Fraction(1), 0.5))
+    """1 / (1 + exp(-v))."""
+    return t.symbol(t.tape.apply("sigmoid", t.ids(x)))
 
 
 def tanh(t: Tracer, x: Any) -> Symbol:
-    """2 (half(2v) - half(-2v))."""
-    return t.symbol(_halves(t, x, Fraction(2), Fraction(2), 0.0))
+    """2 sigmoid(2v) - 1."""
+    curve = t.tape.apply("sigmoid", scaled(t, t.ids(x), Fraction(2)))
+    return t.symbol(shifted(t, scaled(t, curve, Fraction(2)), -1.0))
 
 
 def silu(t: Tracer, x: Any) -> Symbol:

@@ -104,21 +104,29 @@ class RegionProgram:
                     const = const + dense @ made[source][1]
                 made.append((matrix, const))
             elif isinstance(step, Function):
-                made.append(self.between(number))
+                made.append(self.between(number, made))
             elif isinstance(step, Jump):
                 made.append(self.jump(number, *made[step.source]))
             else:
                 made.append(self.relu(number, *made[step.source]))
         return made
 
-    def between(self, step: int) -> tuple[Array, Array]:
-        """A function is anything between its bounds: a column of its own for each component."""
-        low, high = (side[self.k].cpu().numpy() for side in self.bounds.interval(step))
-        matrix = np.zeros((len(low), self.width))
-        for i in range(len(low)):
-            matrix[i, self.columns[step, i]] = 1.0
-            self.constrain(matrix[i], high[i] - low[i])
-        return matrix, low
+    def between(self, step: int, made: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """A function lies in its band: a column of its own for each component, of how far above the lower
+        line."""
+        band, function = self.bounds.band(step), self.steps[step]
+        assert isinstance(function, Function)
+        least, most = (side[self.k].cpu().numpy() for side in (band.least, band.most))
+        matrix, const = np.zeros((len(least), self.width)), least.copy()
+        for source, slope in zip(function.sources, band.slopes, strict=False):
+            k = slope[self.k].cpu().numpy()
+            matrix, const = matrix + k[:, None] * made[source][0], const + k * made[source][1]
+        for i in range(len(least)):
+            column = np.zeros(self.width)
+            column[self.columns[step, i]] = 1.0
+            self.constrain(column, most[i] - least[i])
+            matrix[i] += column
+        return matrix, const
 
     def jump(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
         """0, 1, a bit that is read, or a column of its own between its lines."""

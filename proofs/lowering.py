@@ -10,7 +10,7 @@ Operations, as they also stand in certificates; `s` and `t` number earlier value
     ["relu", s]                               max(v, 0)
     ["step", s, t]                            1 where v > w, else 0; compared without rounding
     ["product", s, t]                         component by component
-    ["exp", s], and so "log", "erf", "reciprocal", "sqrt"  component by component
+    ["exp", s], and so "log", "erf", "sigmoid", "reciprocal", "sqrt"  component by component
     ["table", s, tensor]                      a tensor at each component, which says where on its first axis
 
 where map… is one of

@@ -24,6 +24,7 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 
 _CONTEXT = Context(prec=60)
 _BITS = 512
+_FAR = Fraction(4096)
 UNDEFINED = Fraction(10**300)
 """Stands for what is not defined, or too large: no checker accepts a witness that rests on it."""
 
@@ -69,8 +70,9 @@ class Jump(Relu):
 
 @dataclass(frozen=True)
 class Function:
-    """A product of two steps, or `exp`, `log`, `erf`, `reciprocal`, `sqrt` of one, component by component; or
-    the rows of a `table` [tokens, columns], one after the other, for the whole numbers of a step."""
+    """A product of two steps, or `exp`, `log`, `erf`, `sigmoid`, `reciprocal`, `sqrt` of one, component by
+    component; or the rows of a `table` [tokens, columns], one after the other, for the whole numbers of a
+    step."""
 
     kind: str
     sources: tuple[int, ...]
@@ -170,6 +172,9 @@ def _function(step: Function, read: list[Matrix]) -> Matrix:
         "exp": lambda v: Fraction(_decimal(max(v, Fraction(-4096))).exp(_CONTEXT)) if v < 690 else UNDEFINED,
         "log": lambda v: Fraction(_decimal(v).ln(_CONTEXT)) if v > 0 else UNDEFINED,
         "erf": _erf,
+        "sigmoid": lambda v: Fraction(
+            _CONTEXT.divide(1, 1 + _decimal(max(min(-v, _FAR), -_FAR)).exp(_CONTEXT))
+        ),
         "sqrt": lambda v: Fraction(_decimal(v).sqrt(_CONTEXT)) if v >= 0 else UNDEFINED,
         "reciprocal": lambda v: 1 / v if v else UNDEFINED,
         "product": operator.mul,

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .ascent import Adam
-from .bounds import SLOPE_UNIT, BatchProgram, Bounds, Rows
+from .bounds import BatchProgram, Bounds, Rows
+from .function_bounds import SLOPE_UNIT
 from .program import Relu
 
 _STEPS = 40

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay.proofs.bounds import SLOPE_UNIT, Bounds, Rows
+from assay.proofs.bounds import Bounds, Rows
 from assay.proofs.formulas import Atom, Either, Formula, choices, flat
+from assay.proofs.function_bounds import SLOPE_UNIT
 from assay.proofs.linear_programs import Array, Duals, RegionProgram
 from assay.proofs.program import Program
 from assay.proofs.relaxation import Combination, Phase, Sharpened, relu_steps, sharpen
