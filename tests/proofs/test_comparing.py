@@ -91,6 +91,6 @@ def test_twins_of_calls_on_other_inputs_leave_the_bounds_true(seed):
         for u in [*problem.readers, *(v for v, _, _ in twins)]:
             slack = 2 if u in box.radii else 0
             assert box.low[u] - slack <= values[u] * problem.one <= box.high[u] + slack
-        for v, (source, down, _, least, most) in ((v, box.lines[v]) for v, _, _ in twins):
+        for v, (least, most, (source, down, _)) in ((v, box.lines[v]) for v, _, _ in twins):
             apart = values[v] - Fraction(down, 2**check.FINE) * values[source]
             assert least <= apart * problem.one <= most
