@@ -180,6 +180,7 @@ def clipped(t: Tracer, x: Any, low: Any = None, high: Any = None) -> Symbol:
     if low is None:
         assert high is not None
         return t.symbol(shifted(t, below_zero(t, shifted(t, ids, -high)), high))
+    low = low if high is None else min(low, high)  # torch takes the upper of two ends in the wrong order
     above = positive(t, shifted(t, ids, -low))
     if high is None:
         return t.symbol(shifted(t, above, low))
