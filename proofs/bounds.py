@@ -56,6 +56,11 @@ class BatchProgram:
             for k, step in enumerate(program.steps)
             if isinstance(step, Affine)
         }
+        self.sizes = {
+            k: {s: self.tensor(m) for s, m in step.sizes}
+            for k, step in enumerate(program.steps)
+            if isinstance(step, Affine)
+        }
         self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
         called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
         self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
@@ -303,7 +308,7 @@ class Bounds:
             size = self.batch.consts[step].abs().expand(len(self.lo), -1)
             for source, matrix in self.batch.matrices[step].items():
                 low, high = self.interval(source)
-                size = size + torch.maximum(-low, high) @ matrix.abs().T
+                size = size + torch.maximum(-low, high) @ self.batch.sizes[step].get(source, matrix.abs()).T
             k = affine.depth
             self.radii[step] = size * (k * _U / (1 - k * _U)) + 2.0**-63
             if step in self.batch.wholes:  # float32 holds every sum on the way

@@ -34,8 +34,8 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
-from functools import reduce
-from itertools import compress, product
+from functools import cached_property, reduce
+from itertools import compress
 from math import inf, isqrt, lcm, prod
 from operator import itemgetter, mul, or_
 from pathlib import Path
@@ -199,6 +199,7 @@ class Problem:
         self.layers, self.made, self.called = list[Any](), list[Any](), dict[Any, Any]()
         self.readers, self.curved, self.whole = Counter[int](), set[int](), set[int]()
         self.gross = dict[int, Any]()  # magnitudes of weights, where a unit is read more than once
+        self.rows, self.chosen = dict[int, Any](), dict[Any, Any]()
         self.declare("", 1, Fraction(1), Fraction(1), True)
         for name, kind, low, high, size in declared:
             self.declare(name, size, number(low), number(high), WHOLE[kind])
@@ -346,7 +347,8 @@ class Problem:
         units = self.affine(forms, depth)
         for i, form in twice.items():  # what cancels is rounded before
             self.gross[units[i]] = {j: -(-w * 2**FINE // 1) for j, w in form.items()}
-            self.whole.discard(units[i])
+            if any(x % 1 for _, x in rows[i]):
+                self.whole.discard(units[i])
         return units
 
     def add(self, made: list[Any], bits: int = SLOPE, errs: int = 0) -> range:
@@ -366,6 +368,33 @@ class Problem:
         norm = max((sum(map(abs, ws)) for *_, ws in picked), default=0)  # coefficients grow by norm / 2^bits
         self.layers.append(SimpleNamespace(units=units, columns=columns, bits=bits, norm=norm, errs=errs))
         return units
+
+    def row(self, unit: int) -> Any:
+        """How to pick what an affine unit reads from a list, weights, and magnitudes that are rounded."""
+        if unit not in self.rows:
+            sizes = self.gross.get(unit, self.made[unit])
+            weights = [self.made[unit].get(j, 0) for j in sizes]
+            self.rows[unit] = itemgetter(*sizes, -1, -1), weights, [*map(abs, sizes.values())]
+        return self.rows[unit]
+
+    @cached_property
+    def origins(self) -> list[int]:
+        """Which inputs each unit depends on, as bits."""
+        found = list[int]()
+        for u, made in enumerate(self.made):
+            read = made if isinstance(made, dict) else made[1]
+            found.append(reduce(or_, (found[j] for j in read), (u > 0) << u if u < len(self.ranges) else 0))
+        return found
+
+    def between(self, done: int, until: int) -> Any:
+        """Layers, and their units that depend on inputs of `until` alone but not on those of `done` alone."""
+        if (done, until) not in self.chosen:
+            found = [(layer, layer.units) for layer in self.layers[1:]]
+            if (done, until) != (0, -1):
+                news = [not o & ~until and bool(not done or o & ~done) for o in self.origins]
+                found = [(layer, [u for u in units if news[u]]) for layer, units in found]
+            self.chosen[done, until] = [(layer, units) for layer, units in found if units]
+        return self.chosen[done, until]
 
     def affine(self, forms: list[Form], depth: int) -> range:
         """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded
@@ -388,9 +417,12 @@ class Box:
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
+        self.fixed = 0  # the inputs, as bits, that were set, where what depends on them alone is bounded
         self.low: list[Any] = [*outer.low] if outer else [-v for v in unknown]
         self.high: list[Any] = [*outer.high] if outer else unknown
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
+        self.gaps: list[Any] = [*outer.gaps] if outer else [*unknown]  # high - low
+        self.sums: list[Any] = [*outer.sums] if outer else [*unknown]
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth: int = outer.depth + 1 if outer else 0
         self.lines, self.radii, self.steep = (
@@ -404,13 +436,24 @@ class Box:
     def set(self, unit: int, low: Any, high: Any) -> None:
         self.low[unit], self.high[unit] = max(self.low[unit], low), min(self.high[unit], high)
         self.sizes[unit] = max(-self.low[unit], self.high[unit], 0)
+        self.gaps[unit], self.sums[unit] = self.high[unit] - self.low[unit], self.high[unit] + self.low[unit]
 
     def at(self, values: Any) -> Box:
-        """The part of the box where some units have given values."""
-        inner = Box(self.problem, self)
+        """The part of the box where some inputs have given values; what depends on them alone is bounded."""
+        inner, fixed = Box(self.problem, self), self.fixed
+        inner.lines, inner.radii, inner.fixed = {**self.lines}, {**self.radii}, fixed
         for u, value in values:
             inner.set(u, value * self.problem.one // 1, -(-value * self.problem.one // 1))
+            fixed |= (u > 0) << u
+        inner.settle(fixed)
         return inner
+
+    def nowhere(self, spans: Any, formula: Formula) -> bool:
+        """Whether the formula is shown to hold nowhere in the box where inputs are any of some numbers."""
+        if not spans:
+            return self.refuted(formula, {})
+        (unit, values), *rest = spans
+        return all(self.at([(unit, value)]).nowhere(rest, formula) for value in values)
 
     def halves(self, k: int, value: Fraction) -> Any:
         """The box where unit k (for k < 0: unit -k, negated) is at most `value`, and where it is more."""
@@ -423,29 +466,33 @@ class Box:
             half.set(unit, *((edge * one // 1, inf) if sign == above else (-inf, -(edge * one // 1))))
             yield half
 
-    def settle(self) -> None:
-        """Bound the units that others read, from the first layer to the last."""
+    def settle(self, until: int = -1) -> None:
+        """Bound the units that others read, from the first layer to the last; or those that depend on some
+        inputs only, which are known."""
         problem, one = self.problem, self.problem.one
-        self.point = not self.exact and all(self.high[u] - self.low[u] < 2 for u in problem.layers[0].units)
-        for layer in () if self.settled else problem.layers[1:]:
+        narrow = (self.high[u] - self.low[u] < 2 for u in problem.layers[0].units)
+        self.point = not self.exact and (until >= 0 or all(narrow))
+        for layer, units in () if self.settled else problem.between(self.fixed, until):
             if layer.columns is None:
-                for u in layer.units:
+                for u in units:
                     self.set(u, *self.function(u, 1 << layer.bits, *problem.made[u]))
                 continue
-            for u in layer.units if layer.errs else ():
-                row, k = problem.gross.get(u, problem.made[u]), max(layer.errs, 0)
-                size = sum(abs(w) * self.sizes[j] for j, w in row.items()) >> FINE
+            for u in units if layer.errs else ():
+                (pick, _, row), k = problem.row(u), max(layer.errs, 0)
+                size = sum(map(mul, row, pick(self.sizes))) >> FINE
                 need(not k or (k < 2**20 and size < one << 127), "float32 may overflow")
-                lost = 2 * sum(self.sizes[j] for j in row) >> FINE
+                lost = 2 * sum(pick(self.sizes)[:-2]) >> FINE
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
                 if u in problem.whole and size < one << 24:  # float32 holds every sum on the way
                     self.radii[u] = 0
-            for u in layer.units if self.point or self.steep else ():  # what is read says enough
-                row, off = problem.made[u], self.radii.get(u, 0)
-                self.set(u, (-self.top(row, -1) >> FINE) - off, off - (-self.top(row, 1) >> FINE))
+            for u in units if self.point or self.steep else ():  # what is read says enough
+                (pick, row, sizes), off = problem.row(u), self.radii.get(u, 0)
+                gap, twice = sum(map(mul, sizes, pick(self.gaps))), sum(map(mul, row, pick(self.sums)))
+                self.set(u, (twice - gap >> FINE + 1) - off, off - (-twice - gap >> FINE + 1))
+                problem.work += len(row)
             if self.point:
                 continue
-            doubtful = [u for u in layer.units if problem.readers[u]]
+            doubtful = [u for u in units if problem.readers[u]]
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
@@ -454,7 +501,8 @@ class Box:
                 self.set(
                     u, *((-(-low // one) * one, high // one * one) if u in problem.whole else (low, high))
                 )
-        self.settled = True
+        self.settled = until < 0
+        self.fixed = max(self.fixed, until)
 
     def top(self, form: Form, sign: int) -> int:
         """An upper bound of a form, or of its opposite, from the bounds of its units alone."""
@@ -639,8 +687,7 @@ def check_proof(problem: Problem, proof: Any) -> int:
                 need(all(problem.ranges[u][2] for u in units), "points of what is not whole")
                 spans = [range(-(-box.low[u] // problem.one), box.high[u] // problem.one + 1) for u in units]
                 need(prod(map(len, spans)) <= 2**20, "too many points")
-                points = (box.at(zip(units, point, strict=True)) for point in product(*spans))
-                closed = all(point.refuted(("and", parts), {}) for point in points)
+                closed = box.nowhere([*zip(units, spans, strict=True)], ("and", parts))
             case {"slopes": slopes, "sum": sums, "cuts": cuts} if len(item) == 3:
                 chosen = [(parts[k], text) for k, text in sums] + [(box.facts[k], text) for k, text in cuts]
                 formula: Any = ("atom", {}, False) if chosen else ("and", parts)

@@ -18,8 +18,9 @@ where map… is one of
     "times", "1/2"                            every component by a number
     "scale", tensor, copies, [place…]         the components at these places by a tensor's entries, in order
                                               and so often
-    "pick", [place…]                          the component at each place, 0 for -1
-    "matrix", weight, transposed              W v, or Wᵀ v; of more than two axes the last one is W's columns
+    "pick", [place…], "1/2"                   the component at each place, 0 for -1, by a number
+    "matrix", weight, transposed, [place…]    W v, or Wᵀ v, of the components at these places (null: all in
+                                              order); of more than two axes the last one is W's columns
     "convolution", weight, [channels, sizes…], [stride…], [dilation…], groups, swapped, [place…]
                                               of an image whose components lie at these places ("pick"; null:
                                               all in order); swapped: the weight is [depth, out, window…]
@@ -55,6 +56,7 @@ from .resampling import RESAMPLING
 from .softmax import ATTENTION, SOFTMAX
 from .symbols import Tracer
 from .tape import Ids, Operation, Tape, TooLargeError, Writer
+from .truths import minded
 
 _HANDLERS = {
     **MOVES, **PLACES, **ARITHMETIC, **MAPS, **CONVOLUTIONS, **FUNCTIONS, **LOGARITHMS, **SOFTMAX, **NORMS,
@@ -117,7 +119,7 @@ def lower(
     """
     if faults := computed_weights(module):
         raise UnsupportedError(faults)
-    tracer = Tracer(module, in_shape, tokens, rounding, _HANDLERS, _WHOLES)
+    tracer = Tracer(module, in_shape, tokens, rounding, minded(_HANDLERS), minded(_WHOLES))
     outputs = tracer.run()
     if tracer.faults:
         raise UnsupportedError(tracer.faults)

@@ -87,7 +87,11 @@ def _mentioned(parts: list[Formula]) -> set[int]:
 
 def _columns(program: Program, kept: list[int]) -> Program:
     steps = [
-        replace(step, terms=tuple((s, m if s else m[:, kept]) for s, m in step.terms))
+        replace(
+            step,
+            terms=tuple((s, m if s else m[:, kept]) for s, m in step.terms),
+            sizes=tuple((s, m if s else m[:, kept]) for s, m in step.sizes),
+        )
         if isinstance(step, Affine)
         else step
         for step in program.steps[1:]

@@ -31,11 +31,13 @@ UNDEFINED = Fraction(10**300)
 
 @dataclass(frozen=True)
 class Affine:
-    """Σ M v + c; `terms` are (source step, M [rows, size of source])."""
+    """Σ M v + c; `terms` are (source step, M [rows, size of source]), `sizes` the magnitudes that are rounded
+    where a row reads a component more than once."""
 
     terms: tuple[tuple[int, Matrix], ...]
     const: Matrix
     depth: int = 0
+    sizes: tuple[tuple[int, Matrix], ...] = ()
 
     @property
     def size(self) -> int:

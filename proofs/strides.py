@@ -44,16 +44,16 @@ def _term(s: int, how: list[Any], size: int, shapes: Mapping[str, Shape]) -> lis
     match how:
         case ["times", factor]:
             return [s, None, factor, [[size, 1, 0, 1]]]
-        case ["pick", places]:
-            return [s, places, "1", [[len(places), 1, 0, 1]]]
+        case ["pick", places, factor]:
+            return [s, places, factor, [[len(places), 1, 0, 1]]]
         case ["scale", name, copies, places]:
             entries = prod(shapes[name])
             return [s, places, f"@{name}", [[copies, entries, 0, entries], [entries, 1, 1, 1]]]
-        case ["matrix", name, transposed]:
+        case ["matrix", name, transposed, places]:
             columns = shapes[name][-1]
             rows = prod(shapes[name]) // columns
             straight = [[rows, 1, columns, 0], [columns, 0, 1, 1]]
             turned = [[columns, 1, 1, 0], [rows, 0, columns, 1]]
-            return [s, None, f"@{name}", turned if transposed else straight]
+            return [s, places, f"@{name}", turned if transposed else straight]
     _, name, *geometry, places = how
     return [s, places, f"@{name}", convolution_loops(shapes[name], *geometry)]

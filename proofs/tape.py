@@ -261,13 +261,11 @@ class Writer:
         elif kind == "weights":
             operation = ["affine", [self.nothing(record.size)], f"@{record.how[0]}"]
         elif kind == "scale":
-            terms = [[s, kind, *record.how, places] for s, _, places in self.picks(sources[0])]
+            terms = [[s, kind, *record.how, places] for s, places in self.picks(sources[0])]
             operation = ["affine", terms, const]
-        elif kind == "convolution":
+        elif kind in ("convolution", "matrix"):
             terms = [[s, kind, *record.how, places] for s, places in self.image(sources[0])]
             operation = ["affine", terms, const]
-        elif kind == "matrix":
-            operation = ["affine", [[self.at(sources[0]), kind, *record.how]], const]
         else:
             operation = [kind, *[self.at(ids) for ids in sources], *record.how]
         number = self.append(operation, len(kept))
@@ -275,14 +273,13 @@ class Writer:
 
     def nothing(self, size: int) -> list[Any]:
         """A term that is 0."""
-        return [0, "pick", [-1] * size]
+        return [0, "pick", [-1] * size, "1"]
 
     def terms(self, factor: str, ids: Ids) -> list[list[Any]]:
         """Factor times the cells, -1 for 0, as terms of an affine operation."""
-        number = self.whole(ids)
-        if number is None and factor == "1":
-            return self.picks(ids)
-        return [[self.at(ids), "times", factor]]
+        if (number := self.whole(ids)) is not None:
+            return [[number, "times", factor]]
+        return [[s, "pick", places, factor] for s, places in self.picks(ids)]
 
     def whole(self, ids: Ids) -> int | None:
         """The value whose components these are, all of them in order."""
@@ -298,7 +295,7 @@ class Writer:
             return number
         key = ids.tobytes()
         if key not in self.picked:
-            self.picked[key] = self.append(["affine", self.picks(ids), "0"], len(ids))
+            self.picked[key] = self.append(["affine", self.terms("1", ids), "0"], len(ids))
         return self.picked[key]
 
     def image(self, ids: Ids) -> list[tuple[int, list[int] | None]]:
@@ -306,12 +303,10 @@ class Writer:
         kept = ids[ids >= 0]
         if self.whole(ids) is not None or len(np.unique(kept)) < len(kept):
             return [(self.at(ids), None)]
-        return [(s, places) for s, _, places in self.picks(ids)]
+        return [*self.picks(ids)]
 
-    def picks(self, ids: Ids) -> list[list[Any]]:
+    def picks(self, ids: Ids) -> list[tuple[int, list[int]]]:
         """For each value that has some of the cells, where it has each, -1 for elsewhere."""
         of = np.where(ids < 0, -1, self.value[ids])
-        found = [
-            [int(s), "pick", np.where(of == s, self.index[ids], -1).tolist()] for s in np.unique(of[of >= 0])
-        ]
-        return found or [self.nothing(len(ids))]
+        found = [(int(s), np.where(of == s, self.index[ids], -1).tolist()) for s in np.unique(of[of >= 0])]
+        return found or [(0, [-1] * len(ids))]

@@ -125,14 +125,17 @@ class _Network:
         maps = [
             (source, linear_map(how, self.graph.tensors, self.program.size(source))) for source, how in parts
         ]
-        terms: dict[int, Matrix] = {}
+        terms, sizes = dict[int, Matrix](), dict[int, Matrix]()
         for source, matrix in maps:
+            if source in terms:  # what cancels is rounded before
+                sizes[source] = sizes.get(source, abs(terms[source])) + abs(matrix)
             terms[source] = terms[source] + matrix if source in terms else matrix
         size = len(maps[0][1])
         offset = self.graph.tensors[const[1:]] if const[0] == "@" else np.array([float(Fraction(const))])
         offset = np.repeat(offset.ravel(), size // offset.size)
         depth = roundings([matrix for _, matrix in maps], offset) if self.rounding else 0
-        return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth))
+        read = tuple(sorted(sizes.items())) if depth else ()
+        return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth, read))
 
 
 def roundings(matrices: list[Matrix], offset: Matrix) -> int:
@@ -149,7 +152,8 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
     """Matrix [out, in] of a "times", "pick", "scale", "matrix" or "convolution" of `size` numbers."""
     kind, *rest = how
     if kind == "pick":
-        chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[rest[0]]
+        places, factor = rest
+        chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[places] * float(Fraction(factor))
         return chosen
     if kind == "times":
         scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
@@ -157,9 +161,11 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
     if kind == "scale":
         name, copies, places = rest
         diagonal: Matrix = np.tile(tensors[name].ravel(), copies)[:, None]
-        return diagonal * linear_map(["pick", places], tensors, size)
+        return diagonal * linear_map(["pick", places, "1"], tensors, size)
     if kind == "matrix":
-        weights = tensors[rest[0]].reshape(-1, tensors[rest[0]].shape[-1])
-        return weights.T if rest[1] else weights
+        name, transposed, places = rest
+        weights = tensors[name].reshape(-1, tensors[name].shape[-1])
+        weights = weights.T if transposed else weights
+        return weights if places is None else weights @ linear_map(["pick", places, "1"], tensors, size)
     name, *geometry, places = rest
     return convolution_matrix(tensors[name], size, places, *geometry)

@@ -81,7 +81,7 @@ def value_of(problem, unit, point):
 @pytest.mark.parametrize("square", [False, True])
 def test_products_lie_between_their_lines(square):
     product = ["product", 0, 0 if square else 1]
-    operations = [["affine", [[0, "pick", [1, 0]]], "0"], product]
+    operations = [["affine", [[0, "pick", [1, 0], "1"]], "0"], product]
     claim = asked([["x", "real", "-4", "4", 2]], "f(x)[0] <= 0")
     problem = check.Problem(claim, NONE, {"f": network(operations, 2)})
     rng = random.Random(3)

@@ -191,21 +191,22 @@ def test_weights_of_zero_add_no_rounding():
     for width in (1, 30):
         weights = torch.tensor([[3.0, *[0.0] * (width - 1)]])
         claim = asked([["x", "real", "0", "1", width]], "f(x)[0] <= 3", semantics="float32")
-        operations = [["affine", [[0, "matrix", "w", False]], "0"]]
+        operations = [["affine", [[0, "matrix", "w", False, None]], "0"]]
         found.append(check.Problem(claim, NONE, {"f": stored(operations, width, w=weights)}).layers[-1].errs)
     assert found == [1, 1]
 
 
-def test_what_cancels_in_a_row_is_rounded_before():
-    """10⁴ x - 10⁴ x + x, x read three times by one row: x over the reals, up to some 10⁻³ off in float32."""
+@pytest.mark.parametrize(("large", "least", "most"), [(1e4, 0.0, 0.0), (10000.5, 1e-3, 1e-2)])
+def test_what_cancels_in_a_row_is_rounded_before(large, least, most):
+    """w x - w x + x, x read three times by one row: x over the reals, and where w is whole; else up to some
+    10⁻³ off in float32."""
     operation = ["affine", [[0, [0, 0, 0], "@w", [[1, 1, 3, 0], [3, 0, 1, 1]]]], "0"]
-    network = (1, [operation], {"w": ("float32", (1, 3), [1e4, -1e4, 1.0])})
-    for semantics, least, most in (("real", 0.0, 0.0), ("float32", 1e-3, 1e-2)):
+    network = (1, [operation], {"w": ("float32", (1, 3), [large, -large, 1.0])})
+    for semantics, ends in (("real", (0.0, 0.0)), ("float32", (least, most))):
         shown = ["<=", ["[]", ["f", "x"], 0], "2"]
         claim = {"for": [["x", "integer", "0", "1", 1]], "given": [], "show": shown, "semantics": semantics}
         problem = check.Problem({**claim, "stated": ""}, NONE, {"f": network})
         box = check.Box(problem).at([(1, Fraction(1))])
         box.settle()
-        affine = (u for u, row in enumerate(problem.made) if isinstance(row, dict))
-        (unit,) = (u for u in affine if u not in problem.whole)
-        assert least <= (box.high[unit] - box.low[unit]) / 2 / problem.one <= most
+        unit = next(layer.units[0] for layer in problem.layers if problem.gross.keys() & layer.units)
+        assert ends[0] <= (box.high[unit] - box.low[unit]) / 2 / problem.one <= ends[1]

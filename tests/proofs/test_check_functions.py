@@ -25,11 +25,15 @@ CHAIN = [
     ["affine", [[0, "times", "1"]], "-1"],  # x - 1
     ["product", 1, 0],  # x (x - 1)
     ["exp", 2],
-    ["affine", [[0, "pick", [1, 0, -1]], [3, "pick", [-1, -1, 0]]], "0"],  # x1, x0, and one of the above
+    [
+        "affine",
+        [[0, "pick", [1, 0, -1], "1"], [3, "pick", [-1, -1, 0], "1"]],
+        "0",
+    ],  # x1, x0, one of the above
     ["reciprocal", 4],
     ["sqrt", 5],
     ["product", 6, 6],
-    ["affine", [[7, "matrix", "w", False]], "0"],
+    ["affine", [[7, "matrix", "w", False, None]], "0"],
 ]
 
 
@@ -151,15 +155,15 @@ def attention(tokens, embedding, scores, answers):
 
 ATTENTION = [
     ["table", 0, "embedding"],  # three tokens of two numbers each
-    ["affine", [[1, "pick", [4, 5] * 3]], "0"],  # the last one three times
+    ["affine", [[1, "pick", [4, 5] * 3, "1"]], "0"],  # the last one three times
     ["product", 1, 2],
-    ["affine", [[3, "matrix", "pairs", False]], "0"],  # the three scores
+    ["affine", [[3, "matrix", "pairs", False, None]], "0"],  # the three scores
     ["exp", 4],
-    ["affine", [[5, "matrix", "ones", False]], "0"],
+    ["affine", [[5, "matrix", "ones", False, None]], "0"],
     ["reciprocal", 6],
     ["table", 0, "answers"],
     ["product", 5, 8],
-    ["affine", [[9, "matrix", "ones", False]], "0"],
+    ["affine", [[9, "matrix", "ones", False, None]], "0"],
     ["product", 10, 7],
 ]
 

@@ -17,7 +17,7 @@ def mlp(seed, *widths):
     for k, (a, b) in enumerate(pairwise(widths)):
         tensors[f"w{k}"] = torch.randn(b, a, generator=generator) / a**0.5
         tensors[f"b{k}"] = torch.randn(b, generator=generator) / 4
-        operations += [["affine", [[2 * k, "matrix", f"w{k}", False]], f"@b{k}"], ["relu", 2 * k + 1]]
+        operations += [["affine", [[2 * k, "matrix", f"w{k}", False, None]], f"@b{k}"], ["relu", 2 * k + 1]]
     return network(operations[:-1], widths[0], **tensors)
 
 
@@ -151,7 +151,7 @@ def test_what_twins_differ_by_at_one_point_says_nothing_of_another():
     """relu(2 x) and relu(x) agree at 0, the first point that is listed."""
     networks = {}
     for name, slope in (("f", 1.0), ("g", 2.0)):
-        operations = [["affine", [[0, "matrix", "w", False]], "0"], ["relu", 1]]
+        operations = [["affine", [[0, "matrix", "w", False, None]], "0"], ["relu", 1]]
         networks[name] = network(operations, 1, w=torch.tensor([[slope]]))
     variables = scalars("x", "integer", "0", "5")
     first = check.Problem(asked(variables, "f(x)[0] <= g(x)[0]"), NONE, networks)
