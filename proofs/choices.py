@@ -148,6 +148,7 @@ def _put(t: Tracer, x: Any, indices: list[Any], values: Any, accumulate: bool = 
         return moving.put(t, x, indices, values, accumulate)
     if accumulate or t.ids(values).size != 1:
         raise RefusalError("several numbers written where a mask says")
+    values = t.fitting(values, x.dtype)
     spread = t.symbol(mask.ids.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim)), torch.bool)
     return where(t, spread, t.symbol(t.ids(values).reshape(())), x)
 
@@ -230,7 +231,7 @@ CHOICES: dict[Any, Handler] = {
     aten.any: _over(False),
     aten.all: _over(True),
     aten.where: where,
-    aten.masked_fill: lambda t, x, mask, value: where(t, mask, value, x),
+    aten.masked_fill: lambda t, x, mask, value: where(t, mask, t.fitting(value, x.dtype), x),
     aten.index_put: _put,
     aten._to_copy: _converted,
     aten.sign: sign,

@@ -43,6 +43,8 @@ def converted(t: Tracer, x: Symbol, *args: Any, dtype: torch.dtype | None = None
     dtype = dtype or x.dtype
     if x.dtype.is_floating_point and not dtype.is_floating_point:
         raise RefusalError("numbers that are computed are made whole")
+    if dtype.itemsize < 4 and dtype != torch.bool and dtype != x.dtype:
+        raise RefusalError(f"{x.dtype} is turned into {dtype}, of few bits")
     narrow = dtype.is_floating_point and x.dtype.is_floating_point and dtype.itemsize < x.dtype.itemsize
     if narrow:
         raise RefusalError(f"{x.dtype} is turned into {dtype}")
@@ -64,7 +66,7 @@ def _triangle(upper: bool) -> Handler:
 
 
 def _padded(t: Tracer, x: Symbol, pad: list[int], value: float = 0.0) -> Symbol:
-    number = t.tape.constant(value or 0.0)
+    number = int(t.ids(t.fitting(value or 0.0, x.dtype)))
     return t.symbol(torch.constant_pad_nd(x.ids, pad, number), x.dtype)
 
 
@@ -122,8 +124,9 @@ def _filled(number: float | None) -> Handler:
 
     def fill(t: Tracer, x: Symbol, *args: Any, **kwargs: Any) -> Symbol:
         shape, rest = (args[0], args[1:]) if args and isinstance(args[0], list | tuple) else (x.shape, args)
-        value = t.tape.constant(rest[0] if number is None else number)
-        return t.symbol(np.full(tuple(shape), value), kwargs.get("dtype") or x.dtype)
+        dtype = kwargs.get("dtype") or x.dtype
+        value = int(t.ids(t.fitting(rest[0] if number is None else number, dtype)))
+        return t.symbol(np.full(tuple(shape), value), dtype)
 
     return fill
 

@@ -29,6 +29,8 @@ class ArgMax:
 
 Value = Expr | Vector | ArgMax
 MAX_BITS = 4096
+MAX_OUTPUTS = 1 << 18
+"""So many numbers may a network give that a claim calls: each of them is an expression."""
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 _HOLDS = {
     "<": Fraction.__lt__,
@@ -92,6 +94,8 @@ class _Words:
         size, outputs = self.networks[name]
         if len(inputs) != size:
             raise ValueError(f"{name} reads {size} numbers, got {len(inputs)}")
+        if outputs > MAX_OUTPUTS:
+            raise ValueError(f"{name} gives {outputs} numbers, at most {MAX_OUTPUTS} can be spoken of")
         return _components(Expr("call", self.folded(inputs), name=name), outputs)
 
     def folded(self, parts: Vector) -> Vector:

@@ -53,7 +53,8 @@ def _rows(t: Tracer, x: Any, dim: int, index: Any) -> Ids:
 
 def written(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
     """x with the source at the targets; what is written to one place has to be the same."""
-    ids, cells = t.ids(x).copy().ravel(), np.broadcast_to(t.ids(source), targets.shape)
+    ids, source = t.ids(x).copy().ravel(), t.fitting(source, x.dtype)
+    cells = np.broadcast_to(t.ids(source), targets.shape)
     ids[targets] = cells
     if (ids[targets] != cells).any():
         raise RefusalError("one place is written twice")
@@ -62,6 +63,8 @@ def written(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
 
 def added(t: Tracer, x: Any, targets: Ids, source: Any) -> Symbol:
     """x with sums of the source at the targets, in any order."""
+    if x.dtype == torch.bool:
+        raise RefusalError("truths are added up")
     ids, cells = t.ids(x).ravel(), np.broadcast_to(t.ids(source), targets.shape).ravel()
     order = np.argsort(targets.ravel(), kind="stable")
     flat, cells = targets.ravel()[order], cells[order]

@@ -210,6 +210,8 @@ class _Graph:
 
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         inputs = tuple(self.constants.get(name) for name in node.input)
+        if any(array is not None and array.dtype.kind == "c" for array in inputs):
+            raise ValueError("reads complex numbers")
         shapes = tuple(tuple(self.samples[self.values[name]].shape[1:]) for name in moving)
         omitted = frozenset(k for k, name in enumerate(node.input) if not name)
         return Node(node.op_type, attributes, inputs, shapes, omitted)
@@ -243,7 +245,10 @@ class _Graph:
         output = helper.make_empty_tensor_value_info(node.output[0])
         graph = helper.make_graph([node], "constant", infos, [output])
         small = helper.make_model(graph, opset_imports=list(self.model.opset_import))
-        (value,) = ReferenceEvaluator(small).run(None, given)
+        try:
+            (value,) = ReferenceEvaluator(small).run(None, given)
+        except Exception as error:  # onnx does not check what it is given
+            raise ValueError(f"of constants cannot be computed: {error}") from error
         return np.asarray(value)
 
     def _lay_out(self, node: Any, described: Node, moving: list[str]) -> None:

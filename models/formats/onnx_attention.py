@@ -102,8 +102,10 @@ def _sliced(node: Node) -> nn.Module:
     if min(steps, default=1) < 1:
         raise ValueError(f"goes backwards, by steps of {steps}")
     places = [slice(None)] * (len(node.shapes[0]) + 1)
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        places[node.axis(axis)] = slice(start, end, step)
+    for told_axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        axis = node.axis(told_axis)
+        size = node.shapes[0][axis - 1]
+        places[axis] = slice(*slice(start, end, min(step, max(size, 1))).indices(size))
     return Call(lambda x: x[tuple(places)])
 
 

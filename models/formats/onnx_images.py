@@ -205,6 +205,8 @@ def _group_norm(groups: int | None) -> Callable[[Node], nn.Module]:
     def build(node: Node) -> nn.Module:
         channels = node.shapes[0][0]
         count = int(node.attributes["num_groups"]) if groups is None else channels
+        if count < 1 or channels // count * math.prod(node.shapes[0][1:]) < 2:
+            raise ValueError(f"normalises {count} groups of data of shape {node.shapes[0]}, one number each")
         layer = nn.GroupNorm(count, channels, eps=float(node.attributes.get("epsilon", 1e-5)))
         scale, shift = (np.repeat(a, channels // a.size) for a in (node.needed(1), node.needed(2)))
         return _with(layer, scale, shift)
