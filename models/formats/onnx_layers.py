@@ -210,10 +210,10 @@ def _quotient(node: Node) -> nn.Module:
 
 def _clip(node: Node) -> nn.Module:
     low, high = (node.attributes.get(name, node.constant(i)) for i, name in ((1, "min"), (2, "max")))
-    bounds = [None if bound is None else float(bound) for bound in (low, high)]
-    if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
-        return nn.Hardtanh(*bounds)
-    return Call(lambda x: x.clamp(*bounds))
+    least, most = (None if bound is None else float(bound) for bound in (low, high))
+    if least is not None and most is not None and least < most:
+        return nn.Hardtanh(least, most)
+    return Call(lambda x: x.clamp(least, most))
 
 
 def reduction(function: Callable[..., Tensor]) -> Callable[[Node], nn.Module]:
