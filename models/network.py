@@ -91,7 +91,7 @@ class Network:
     @property
     def dtype(self) -> torch.dtype:
         """The parameters' floating-point type."""
-        return next((p.dtype for p in self.module.parameters()), torch.float32)
+        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
 
     def sites(self) -> tuple[str, ...]:
         """Name every module of the network whose output can be read: hook points, and plain module paths."""

@@ -131,7 +131,7 @@ class Tracer:
         parameters = {name: t.detach() for name, t in stored.items() if t.is_floating_point()}
         self.module, self.in_shape, self.rounding = module, in_shape, rounding
         self.handlers, self.wholes = handlers, wholes
-        self.dtype = next((p.dtype for p in module.parameters()), torch.float32)
+        self.dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self.input_dtype = torch.long if tokens else self.dtype
         self.tape = Tape(int(np.prod(in_shape, dtype=np.int64)), parameters)
         self.storages = {t.untyped_storage().data_ptr(): name for name, t in parameters.items() if t.numel()}

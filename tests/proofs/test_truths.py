@@ -1,10 +1,14 @@
 """Tensors of truths and of whole numbers, against torch: a sum of truths is their "or"."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from assay.models import Network
 from assay.proofs import UnsupportedError, claim, verify
 from assay.proofs.lowering import lower
+from assay.proofs.replay import exact_answers
+from torch import nn
 from torch.nn import functional
 
 from tests.proofs.agreement import Function, exactly_as_torch
@@ -68,6 +72,23 @@ def test_what_wraps_or_rounds_is_refused(told):
     assert module(torch.ones(1, 3)).shape[0] == 1
     with pytest.raises(UnsupportedError, match=told):
         lower(module, (3,))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_weights_that_are_whole_leave_the_input_what_it_is(dtype):
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([1, 0, 1]).to(dtype), requires_grad=False)
+
+        def forward(self, x):
+            return 1 - x * self.w
+
+    network = Network("n", Shifted(), "regression", "real", (3,))
+    x = torch.tensor([[0.25, -1.5, 2.0]])
+    assert network(x).tolist() == [[0.75, 1.0, -1.0]]
+    answer = exact_answers({"f": lower(network.module, (3,))})
+    assert list(answer("f", [Fraction(v) for v in x[0].tolist()])) == [0.75, 1, -1]
 
 
 def test_what_is_proved_of_truths_is_true():
