@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import function_bounds as functions
 from .function_bounds import SLOPE_UNIT
+from .pairing import Twin, pairings
 from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
 from .translation import Form
 
@@ -47,7 +48,11 @@ class BatchProgram:
     """A program as tensors [float64] on a device."""
 
     def __init__(
-        self, program: Program, device: torch.device | str = "cpu", whole: Sequence[bool] = ()
+        self,
+        program: Program,
+        device: torch.device | str = "cpu",
+        whole: Sequence[bool] = (),
+        twins: Sequence[Twin] = (),
     ) -> None:
         self.program = program
         self.device = torch.device(device)
@@ -70,6 +75,8 @@ class BatchProgram:
         self.rounding = any(isinstance(step, Affine) and step.depth for step in program.steps)
         free = list(whole) or [False] * program.size(0)
         wholes = program.whole(free) if any(whole) or program.jumps else []
+        self.pairs = pairings(program, twins, self.device)
+        self.readers = {step.source: k for k, step in enumerate(program.steps) if k in self.pairs}  # type: ignore[union-attr]
         self.wholes = {k: torch.as_tensor(w, device=self.device) for k, w in enumerate(wholes) if w.any()}
 
     def tensor(self, array: Matrix) -> Tensor:
@@ -181,6 +188,8 @@ class Bounds:
                         row * down[:, None, :], above, (lines.up - down)[:, None, :]
                     )
                 }
+                if step in self.batch.pairs:
+                    new[self.batch.pairs[step].base] = row @ self.batch.pairs[step].scales
             for s, more in new.items():
                 pending[s] = pending[s] + more if s in pending else more
         row = pending.get(
@@ -256,8 +265,35 @@ class Bounds:
             elif isinstance(kind, Function):
                 self.intervals[step] = self.function_interval(step, kind)
             else:
-                self.intervals[step] = self.affine_interval(step)
+                paired = step in self.batch.readers
+                self.intervals[step] = self.paired_interval(step) if paired else self.affine_interval(step)
         return self.intervals[step]
+
+    def paired_interval(self, step: int) -> tuple[Tensor, Tensor]:
+        """That of what twins read: by what lies between it and what their counterparts read."""
+        pairs = self.batch.pairs[self.batch.readers[step]]
+        least, most = self.apart(self.batch.readers[step])
+        low, high = (v @ pairs.scales.T for v in self.interval(self.source(pairs.base)))
+        low, high = low + least, high + most
+        if not bool(pairs.paired.all()):
+            plain = self.affine_interval(step)
+            low, high = (torch.where(pairs.paired, *each) for each in zip((low, high), plain, strict=True))
+        known = self.outer.get(step)
+        return (low, high) if known is None else (low.maximum(known[0]), high.minimum(known[1]))
+
+    def apart(self, step: int) -> tuple[Tensor, Tensor]:
+        """By how much [boxes, size] what twins read may lie below and above that of their counterparts."""
+
+        def between(earlier: int) -> tuple[Tensor, Tensor]:
+            lines = self.relaxation(earlier)
+            assert lines.base is not None
+            return lines.base, lines.intercept
+
+        pairs = self.batch.pairs[step]
+        least, most = pairs.apart(self.interval, between)
+        mine, theirs = (self.radius(self.source(s)) for s in (step, pairs.base))
+        slack = (0.0 if mine is None else mine) + (0.0 if theirs is None else theirs @ pairs.scales.T)
+        return (least - slack).expand(len(self.lo), -1), (most + slack).expand(len(self.lo), -1)
 
     def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
         """Both signs of the rows that may have either, at once; the others keep their outer intervals."""
@@ -329,8 +365,23 @@ class Bounds:
                 whole = self.batch.wholes.get(self.source(step), torch.zeros_like(on[:0].any(0)))
                 self.lines[step] = _jumping(low, high, on, ~(on | off), whole)
             else:
-                self.lines[step] = _bent(low, high, on, ~(on | off))
+                lines = _bent(low, high, on, ~(on | off))
+                self.lines[step] = self.along_twins(step, lines) if step in self.batch.pairs else lines
         return self.lines[step]
+
+    def along_twins(self, step: int, lines: Lines) -> Lines:
+        """The lines of a ReLU step of which some are twins: these lie between constants, above c times their
+        counterparts."""
+        twin = self.batch.pairs[step].paired
+        least, most = self.apart(step)
+        zero = torch.zeros_like(lines.up)
+        return Lines(
+            torch.where(twin, zero, lines.down),
+            torch.where(twin, zero, lines.up),
+            torch.where(twin, most.clamp(min=0), lines.intercept),
+            lines.unstable & ~twin,
+            torch.where(twin, least.clamp(max=0), zero),
+        )
 
     def rows(self, kept: Sequence[int]) -> Bounds:
         """Some of the boxes, with what is known of them."""

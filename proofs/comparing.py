@@ -1,80 +1,56 @@
-"""Two calls of one network, compared: claims that it never falls, or moves little where its inputs do.
+"""Two calls compared: of one network on inputs that lie near, and of a network and a copy that is near it.
 
 Where a condition bounds how far two inputs lie apart, `x <= y` or `abs(x - y) <= c`, their difference d
 becomes an input of its own, which ends where the condition ends. A ReLU of the second call is that of the
-first plus what lies between 0 and the difference of what they read (`twins`, with c = 1), which d decides.
+first plus what lies between 0 and the difference of what they read (`twins`, with c = 1), which d decides;
+and so it is with a copy that was pruned or quantised, ReLU by ReLU (Paulsen et al. 2020, ReluDiff).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from .expressions import Expr
-from .formulas import Atom, flat
+from .formulas import Atom, atoms, flat
 from .obligations import Obligation, bind
+from .pairing import Twin
 from .program import Affine, Program, Relu, Step
 from .translation import Form
-from .tree import Tree
 
 NAME = "two calls compared"
-Twin = tuple[int, int, Fraction]
-Box = tuple[list[Fraction], list[Fraction]]
-
-
-@dataclass
-class Comparison:
-    """The claim with its differences as inputs, and a proof of it, whose leaves lie in `boxes`."""
-
-    obligation: Obligation
-    tree: Tree = field(default_factory=Tree)
-
-    def __post_init__(self) -> None:
-        self.scope = [*self.obligation.lo], [*self.obligation.hi]
-        self.boxes: dict[int, Box] = {0: self.scope}
-
-    def evidence(self) -> tuple[list[Any], list[int]]:
-        """The proof in preorder, and the node of `tree` that each item belongs to."""
-        names = list(self.obligation.inputs)
-        places = [names.index(name) for name in self.obligation.free]
-        return self.tree.evidence(self.obligation.program, places)
-
-    def refine(self, nodes: list[int]) -> bool:
-        """Cut leaves in two along the longest side, relative to the scope; whether all could be."""
-        whole, (least, most) = self.obligation.whole, self.scope
-        sizes = [(b - a) or Fraction(1) for a, b in zip(least, most, strict=True)]
-        for number in nodes:
-            low, high = self.boxes.pop(number)
-            shares = [(b - a) / size for a, b, size in zip(low, high, sizes, strict=True)]
-            side = max(range(len(shares)), key=lambda i: shares[i])
-            if low[side] >= high[side]:
-                return False
-            value = (low[side] + high[side]) / 2
-            value = Fraction(value // 1) if whole[side] else value
-            first, second = self.tree.split(number, cut=(side, value))
-            self.boxes[first] = low, [*high[:side], value, *high[side + 1 :]]
-            self.boxes[second] = [*low[:side], value + whole[side], *low[side + 1 :]], high
-        return True
+_NEAR = 0.5
+"""How far the weights of a copy may lie from those that it copies, relative to their length."""
 
 
 def comparable(obligation: Obligation) -> bool:
-    """Whether it calls a network twice, under a condition on how far the inputs lie apart."""
-    plain = not obligation.definitions and not obligation.twins
-    return plain and bool(_twins(obligation.program)) and bool(_differences(obligation))
+    """Whether it calls a network and a copy of it, or one twice under a condition on how far the inputs lie
+    apart, and something compares the numbers of both."""
+    if obligation.definitions or obligation.twins:
+        return False
+    copies = len(obligation.claim.networks) > 1
+    return (copies or bool(_differences(obligation))) and _meet(obligation)
 
 
-def compared(obligation: Obligation) -> Comparison:
-    """The obligation with differences as inputs and ReLUs as twins, and the start of a proof."""
+def _meet(obligation: Obligation) -> bool:
+    """Whether a step that does what an earlier one does is compared with it."""
+    first = _firsts(obligation.program)
+    read = [{step for (step, _), _ in atom.form.terms} for atom in atoms(obligation.counterexample)]
+    read += [{source for source, _ in s.terms} for s in obligation.program.steps if isinstance(s, Affine)]
+    return any(len({first[step] for step in steps}) < len(steps) for steps in read)
+
+
+def compared(obligation: Obligation) -> Obligation:
+    """The obligation with differences as inputs and ReLUs as twins."""
     found = _differences(obligation)
     taken = {v.name for v in obligation.claim.variables}
     free = (name for k in range(len(taken) + len(found)) if (name := f"difference_{k}") not in taken)
     named = dict(zip(free, found, strict=False))
     definitions = {name: _written(form, obligation.free) for name, form in named.items()}
     bound = bind(obligation.claim, obligation.graphs, definitions)
-    return Comparison(replace(bound, twins=_twins(bound.program)))
+    return replace(bound, twins=_twins(bound.program))
 
 
 def _written(form: Form, free: tuple[str, ...]) -> Expr:
@@ -99,32 +75,50 @@ def _differences(obligation: Obligation) -> list[Form]:
 
 
 def _twins(program: Program) -> tuple[Twin, ...]:
-    """Every ReLU of a later call with the same ReLU of the first call of its network."""
-    first: dict[int, int] = {0: 0}
-    inputs = set[int]()
+    """Every ReLU of a later call with the same ReLU of the first call of its network, or of the network that
+    its own is a copy of."""
     twins = list[Twin]()
-    for number, step in enumerate(program.steps[1:], 1):
-        if isinstance(step, Affine) and [source for source, _ in step.terms] == [0]:
-            inputs.add(number)
-        alike = (k for k in range(1, number) if first[k] == k and _alike(program.steps[k], step, first))
-        first[number] = next(alike, number)
-        if type(step) is Relu and first[number] != number and step.source not in inputs:
-            mine, other = (program.unit(n, 0) for n in (number, first[number]))
+    for number, same in _firsts(program).items():
+        step = program.steps[number]
+        if type(step) is Relu and same != number and not _reads_free(program.steps[step.source]):
+            mine, other = (program.unit(n, 0) for n in (number, same))
             twins += [(mine + i, other + i, Fraction(1)) for i in range(step.size)]
     return tuple(twins)
 
 
-def _alike(one: Step, other: Step, first: dict[int, int]) -> bool:
-    """Whether two steps do the same to what is alike; any two that read free variables alone are inputs."""
+def _firsts(program: Program) -> dict[int, int]:
+    """The first step that does nearly the same as each step, to what is alike."""
+    first: dict[int, int] = {0: 0}
+    for number, step in enumerate(program.steps[1:], 1):
+        apart = {k: _apart(program.steps[k], step, first) for k in range(1, number) if first[k] == k}
+        nearest = min(apart, key=lambda k: apart[k], default=number)
+        first[number] = nearest if apart.get(nearest, 1.0) <= _NEAR else number
+    return first
+
+
+def _reads_free(step: Step) -> bool:
+    """Whether it reads free variables alone: inputs of a call, or what a claim says of them."""
+    return isinstance(step, Affine) and [source for source, _ in step.terms] == [0]
+
+
+def _apart(one: Step, other: Step, first: dict[int, int]) -> float:
+    """How far two steps are from doing the same to what is alike: 0 to infinity. Any two that read free
+    variables alone are inputs."""
     if type(one) is not type(other) or one.size != other.size:
-        return False
+        return np.inf
     if isinstance(one, Relu) and isinstance(other, Relu):
-        return first[one.source] == first[other.source]
+        return 0.0 if first[one.source] == first[other.source] else np.inf
     if not isinstance(one, Affine) or not isinstance(other, Affine):
-        return False
+        return np.inf
+    if _reads_free(one) and _reads_free(other):
+        return 0.0
     sources = [[first[source] for source, _ in step.terms] for step in (one, other)]
-    if sources == [[0], [0]]:
-        return True
-    pairs = zip(one.terms, other.terms, strict=True) if sources[0] == sources[1] else ()
-    same = all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
-    return sources[0] == sources[1] and same and np.array_equal(one.const, other.const)
+    if sources[0] != sources[1]:
+        return np.inf
+    terms = [(a, b) for (_, a), (_, b) in zip(one.terms, other.terms, strict=True)]
+    length = between = 0.0
+    for a, b in [*terms, (one.const, other.const)]:
+        here, there = a.astype(np.float64), b.astype(np.float64)
+        length += float((here**2).sum())
+        between += float(((here - there) ** 2).sum())
+    return float(np.sqrt(between / max(length, 1e-300))) if between else 0.0

@@ -28,7 +28,7 @@ SWEEP = "exact sweep in torch"
 LISTING = "points"
 LEMMAS = "lemmas"
 SPLIT_SHARE = 0.7
-COMPARED_SHARE = 0.2
+COMPARED_SHARE = 0.25
 COUNTED_SHARE = 0.2
 """Where every input can be run in torch afterwards."""
 _FALSIFY_SHARE = 0.2
@@ -108,7 +108,7 @@ def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
         left_out.append((SWEEP, listed))
     steps += sorted(first, key=lambda step: step.cost or 0.0)
     if comparing.comparable(obligation):
-        why = "a network is called twice: inputs and ReLUs of one call are told from those of the other"
+        why = "two calls of a network, or of a copy: ReLUs of one are told from those of the other"
         steps.append(Step(comparing.NAME, COMPARED_SHARE * seconds, float(2 * cost), why))
     boxes, free = 2.0 ** min(unstable, _MANY), len(obligation.free)
     told = f"{unstable} of its ReLUs are open over the scope of {free} free variables"

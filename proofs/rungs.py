@@ -16,8 +16,8 @@ from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
 from .verdicts import RECHECK, Proved, Unknown, Verdict, Witness
 
-_MOST_LEAVES = 512
-"""Of a proof by differences, which is to be short."""
+_BETTER = 0.25
+"""Up to this share of what remains of a claim under plain bounds, a copy is compared ReLU by ReLU."""
 _SELDOM = 0.5
 """Seconds between two accounts of what is proved so far."""
 Rung = Callable[[Task, Search, Deadline], Verdict | None]
@@ -72,23 +72,18 @@ def _sweep(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
 
 
 def _compared(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
-    """Two calls of a network by their differences; the checker says what is to be cut on."""
-    comparison = comparing.compared(search.obligation)
-    changed = replace(task, deadline=deadline)
-    while True:
-        evidence, owners = comparison.evidence()
-        judgement, certificate = checked(changed, comparison.obligation, "proved", evidence)
-        if certificate is not None:
-            task.note(f"{comparing.NAME}: {judgement.leaves} leaves")
-            return Proved(certificate)
-        nodes = [owners[k] for k in judgement.rejected]
-        large = len(owners) + len(nodes) > _MOST_LEAVES
-        if not nodes or large or deadline.over or not comparison.refine(nodes):
-            task.note(f"{comparing.NAME}: {judgement.message[:100]}")
-            return None
+    """Two calls by their differences, where these are known better than the calls."""
+    near = task.search(comparing.compared(search.obligation))
+    told = f"{len(near.obligation.twins)} ReLUs by what lies between them and others"
+    if near.claim.networks[1:] and split.at_once(near) > _BETTER * split.at_once(search):
+        task.note(f"{comparing.NAME}: {told} would say too little")
+        return None
+    task.note(f"{comparing.NAME}: {told}")
+    verdict = _split(task, near, deadline, comparing.NAME)
+    return replace(verdict, stage=comparing.NAME) if isinstance(verdict, Unknown) else verdict
 
 
-def _split(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
+def _split(task: Task, search: Search, deadline: Deadline, stage: str = split.NAME) -> Verdict | None:
     """Bounds and splitting; what the checker does not accept is bounded with more care."""
     said = time.monotonic()
 
@@ -101,7 +96,7 @@ def _split(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
 
     splitter = split.Splitter(replace(search, report=report), deadline)
     while True:
-        task.report(split.NAME)
+        task.report(stage)
         result = splitter.run()
         if isinstance(result, Unknown):
             return result
@@ -110,7 +105,7 @@ def _split(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
         evidence, owners = _evidence(search.obligation, result)
         judgement, certificate = checked(task, search.obligation, "proved", evidence)
         if certificate is not None:
-            task.note(f"{split.NAME}: {judgement.leaves} leaves")
+            task.note(f"{stage}: {judgement.leaves} leaves")
             return Proved(certificate)
         if not judgement.rejected or task.deadline.over:
             return Unknown(split.NAME, f"checker rejected: {judgement.message[:200]}")

@@ -57,7 +57,9 @@ class Search:
     report: Callable[[str], None] = lambda message: None
 
     def __post_init__(self) -> None:
-        self.batch = BatchProgram(self.obligation.program, self.device, self.obligation.whole)
+        self.batch = BatchProgram(
+            self.obligation.program, self.device, self.obligation.whole, self.obligation.twins
+        )
         self.lo = torch.tensor(
             [_below(v) for v in self.obligation.lo], dtype=torch.float64, device=self.device
         )

@@ -113,7 +113,7 @@ class _Smooth(Bounds):
             width = torch.where(lines.unstable, high - low, torch.ones_like(low))
             up = torch.where(lines.unstable, high / width, lines.up)
             intercept = torch.where(lines.unstable, -up * low, lines.intercept)
-            self.lines[step] = Lines(lines.down, up, intercept, lines.unstable)
+            self.lines[step] = Lines(lines.down, up, intercept, lines.unstable, lines.base)
         return self.lines[step]
 
 

@@ -25,7 +25,8 @@ from .regions import FEW_UNSTABLE, Batch, Region
 from .sharpening import Cases, attempt, open_units
 
 NAME = "bounds and splitting"
-MAX_NODES = 400_000
+MAX_NODES, MAX_PAIRED = 400_000, 2_000
+"""Boxes of a search; and of one along twins, whose lines do not meet however small a box is."""
 STUCK_ROUNDS = 100  # after a point that rounding leaves undecided
 PLAIN_ROUNDS, PLAIN_ROUNDS_OF_SMALL, SMALL = 4, 16, 300
 """Rounds without optimised bounds. Where the networks have few entries, the checker needs less for a leaf
@@ -93,7 +94,9 @@ class Splitter:
         self.phased |= program.jumps
         plain = len(self.cases.parts) == 1 and not (program.jumps or self.many)
         small = plain and program.multiplications() <= SMALL
-        self.wide = self.many and not bool(self.search.whole.all())  # bits are soon cut
+        self.paired = bool(self.search.batch.pairs)  # what lies between twins shrinks with the inputs
+        self.most = MAX_PAIRED if self.paired else MAX_NODES
+        self.wide = self.many and not self.paired and not bool(self.search.whole.all())  # bits are soon cut
         self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.wide else PLAIN_ROUNDS
 
     def run(self) -> Witness | Unknown | Tree:
@@ -103,8 +106,8 @@ class Splitter:
                 return self.stuck
             if self.deadline.over:
                 return self.unknown("out of time", "a larger budget, or a lemma that explains the mechanism")
-            if len(self.tree.nodes) > MAX_NODES:
-                return self.unknown(f"more than {MAX_NODES} boxes", "a lemma that explains the mechanism")
+            if len(self.tree.nodes) > self.most:
+                return self.unknown(f"more than {self.most} boxes", "a lemma that explains the mechanism")
             stopped = self.step()
             if stopped is not None:
                 return stopped
@@ -119,7 +122,11 @@ class Splitter:
         top, slopes = batch.bounds.upper(self.rows)
         self.rounds += 1
         self.phased |= self.rounds <= self.plain_rounds and self.kinked(batch)
-        self.sharp = self.cases.few and (self.rounds > self.plain_rounds or self.sharp or self.kinked(batch))
+        self.sharp = (
+            self.cases.few
+            and not self.paired
+            and (self.rounds > self.plain_rounds or self.sharp or self.kinked(batch))
+        )
         value = self.value(batch, top, slopes, numbers)
         empty = {
             k
@@ -325,7 +332,7 @@ class Splitter:
 
     def cut(self, numbers: list[int], batch: Batch) -> Unknown | None:
         """Cut boxes in two; Unknown where one is too small to be cut."""
-        variable = variables(self.search, batch.bounds, self.aim, not self.many)[:, None]
+        variable = variables(self.search, batch.bounds, self.aim, self.paired or not self.many)[:, None]
         low, high = (side.gather(1, variable).squeeze(1) for side in (batch.lo, batch.hi))
         at = middles(self.search, batch.lo, batch.hi).gather(1, variable).squeeze(1)
         whole = self.search.whole[variable.squeeze(1)]
@@ -381,6 +388,15 @@ class Splitter:
         return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
 
 
+def at_once(search: Search) -> float:
+    """How far the bounds of the whole scope are from refuting a counterexample: below 0 they do."""
+    formula = search.obligation.counterexample
+    rows = search.batch.rows([atom.form for atom in atoms(formula)])
+    with torch.no_grad():
+        top, _ = Bounds(search.batch, search.lo[None], search.hi[None]).upper(rows)
+    return float(fuzzy(formula, top))
+
+
 def _settled(atom: Atom) -> float:
     """-1 or 1 for an atom without variables, as it is refuted or true; NaN for any other."""
     if atom.form.terms:
@@ -395,4 +411,4 @@ def _batch_size(search: Search) -> int:
     return max(1, min(LARGEST_BATCH, search.memory // 8 // max(1, widest)))
 
 
-__all__ = ["NAME", "Splitter"]
+__all__ = ["NAME", "Splitter", "at_once"]
