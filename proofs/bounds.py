@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import function_bounds as functions
-from .function_bounds import SLOPE_UNIT
+from .lines import Lines, bent, jumping
 from .pairing import Twin, pairings
 from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
 from .translation import Form
@@ -30,18 +30,6 @@ class Rows:
 
     coefficients: Mapping[int, Tensor]
     const: Tensor
-
-
-@dataclass
-class Lines:
-    """Relaxation of the ReLUs of one step on each box: a v + b ≤ relu(v) ≤ s v + t, all [boxes, size]; b is 0
-    but for jumps."""
-
-    down: Tensor
-    up: Tensor
-    intercept: Tensor
-    unstable: Tensor
-    base: Tensor | None = None
 
 
 class BatchProgram:
@@ -363,9 +351,9 @@ class Bounds:
                 on, off = (on & (forced >= 0)) | (forced > 0), (off & (forced <= 0)) | (forced < 0)
             if jump:
                 whole = self.batch.wholes.get(self.source(step), torch.zeros_like(on[:0].any(0)))
-                self.lines[step] = _jumping(low, high, on, ~(on | off), whole)
+                self.lines[step] = jumping(low, high, on, ~(on | off), whole)
             else:
-                lines = _bent(low, high, on, ~(on | off))
+                lines = bent(low, high, on, ~(on | off))
                 self.lines[step] = self.along_twins(step, lines) if step in self.batch.pairs else lines
         return self.lines[step]
 
@@ -394,43 +382,8 @@ class Bounds:
             s: functions.Band([slope[at] for slope in band.slopes], band.least[at], band.most[at])
             for s, band in self.bands.items()
         }
-        part.lines = {
-            s: Lines(
-                line.down[at],
-                line.up[at],
-                line.intercept[at],
-                line.unstable[at],
-                None if line.base is None else line.base[at],
-            )
-            for s, line in self.lines.items()
-        }
+        part.lines = {s: line.of(at) for s, line in self.lines.items()}
         return part
-
-
-def _bent(low: Tensor, high: Tensor, on: Tensor, unstable: Tensor) -> Lines:
-    """The lines of ReLUs between bounds of what they read."""
-    width = torch.where(unstable, high - low, torch.ones_like(low))
-    up = torch.floor(high / width * SLOPE_UNIT) / SLOPE_UNIT
-    intercept = torch.maximum(-up * low, (1 - up) * high)
-    down = (high > -low).to(low.dtype)
-    stable = on.to(low.dtype)
-    return Lines(
-        torch.where(unstable, down, stable),
-        torch.where(unstable, up, stable),
-        torch.where(unstable, intercept, torch.zeros_like(low)),
-        unstable,
-    )
-
-
-def _jumping(low: Tensor, high: Tensor, on: Tensor, unstable: Tensor, whole: Tensor) -> Lines:
-    """The lines of jumps: through (low, 0) and (0, 1), or (0, 0) and (high, 1), none steeper than 1; a bit is
-    its own."""
-    up, down = ((1 / end.clamp(min=1) * SLOPE_UNIT).floor() / SLOPE_UNIT for end in (-low, high))
-    bit = unstable & whole & (low >= 0) & (high <= 1)
-    up, down = torch.where(high > -low, 0.0, up), torch.where(high > -low, down, 0.0)
-    up, down = (torch.where(bit, 1.0, torch.where(unstable, slope, 0.0)) for slope in (up, down))
-    one = (on | (unstable & ~bit)).to(low.dtype)
-    return Lines(down, up, one, unstable & ~bit, on.to(low.dtype))
 
 
 def chosen(intervals: Intervals, at: Tensor) -> dict[int, tuple[Tensor, Tensor]]:

@@ -27,7 +27,8 @@ LISTED = 1 << 14
 SWEEP = "exact sweep in torch"
 LISTING = "points"
 LEMMAS = "lemmas"
-SPLIT_SHARE = 0.7
+SPLIT_SHARE, LAST_SHARE = 0.7, 0.8
+"""Before z3, and where nothing comes afterwards but the checker."""
 COMPARED_SHARE = 0.25
 COUNTED_SHARE = 0.2
 """Where every input can be run in torch afterwards."""
@@ -114,7 +115,8 @@ def planned(search: Search, seconds: float, *, recheck: bool = False) -> Plan:
     told = f"{unstable} of its ReLUs are open over the scope of {free} free variables"
     functions, total = obligation.program.functions(), enumeration.size_of(claim)
     counted = bool(functions) and total is not None and total <= ENUMERABLE
-    left = seconds * (COUNTED_SHARE if counted else SPLIT_SHARE)
+    asked = max(functions, unstable) <= smt.MAX_UNSTABLE
+    left = seconds * (COUNTED_SHARE if counted else SPLIT_SHARE if asked else LAST_SHARE)
     steps.append(Step(split.NAME, left, boxes * cost, f"{told}; gives certificates"))
     if functions and points is not None and points <= LISTED:
         why = f"{points} inputs, at each of which the checker encloses {functions} values of functions"

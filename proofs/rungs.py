@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from . import accuracies, comparing, plans
+from .bounds import Bounds
 from .claims import Claim
+from .formulas import atoms
 from .obligations import Obligation
 from .replay import torch_answers
-from .search import Deadline, Search, confirmed
+from .search import Deadline, Search, confirmed, fuzzy
 from .stages import enumeration, falsify, smt, split
 from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
@@ -75,12 +79,21 @@ def _compared(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
     """Two calls by their differences, where these are known better than the calls."""
     near = task.search(comparing.compared(search.obligation))
     told = f"{len(near.obligation.twins)} ReLUs by what lies between them and others"
-    if near.claim.networks[1:] and split.at_once(near) > _BETTER * split.at_once(search):
+    if near.claim.networks[1:] and _at_once(near) > _BETTER * _at_once(search):
         task.note(f"{comparing.NAME}: {told} would say too little")
         return None
     task.note(f"{comparing.NAME}: {told}")
     verdict = _split(task, near, deadline, comparing.NAME)
     return replace(verdict, stage=comparing.NAME) if isinstance(verdict, Unknown) else verdict
+
+
+def _at_once(search: Search) -> float:
+    """How far the bounds of the whole scope are from refuting a counterexample: below 0 they do."""
+    formula = search.obligation.counterexample
+    rows = search.batch.rows([atom.form for atom in atoms(formula)])
+    with torch.no_grad():
+        top, _ = Bounds(search.batch, search.lo[None], search.hi[None]).upper(rows)
+    return float(fuzzy(formula, top))
 
 
 def _split(task: Task, search: Search, deadline: Deadline, stage: str = split.NAME) -> Verdict | None:

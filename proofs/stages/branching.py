@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds, Lines, Rows
+from assay.proofs.bounds import BatchProgram, Bounds, Rows
 from assay.proofs.formulas import Formula, atoms
+from assay.proofs.lines import Lines
 from assay.proofs.program import Relu
 from assay.proofs.relaxation import relu_steps
 from assay.proofs.search import Search, fuzzy

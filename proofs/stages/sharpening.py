@@ -16,7 +16,7 @@ from assay.proofs.program import Program
 from assay.proofs.relaxation import Combination, Phase, Sharpened, relu_steps, sharpen
 from torch import Tensor
 
-MAX_CASES = 16
+MAX_CASES = 64
 STEPS = 12
 """Of gradient descent: a step costs what bounding a single unit costs."""
 _TIE, _COARSE = 1e-7, 2.0**8

@@ -78,11 +78,11 @@ class Splitter:
         device = self.search.lo.device
         self.strict = torch.tensor([atom.strict for atom in self.atoms], dtype=torch.bool, device=device)
         self.settled = torch.tensor(list(map(_settled, self.atoms)), dtype=torch.float64, device=device)
-        depth = len(self.search.obligation.limits)
-        self.regions = {0: Region(self.search.lo, self.search.hi, depth=depth)}
+        self.regions = {0: Region(self.search.lo, self.search.hi, depth=len(self.search.obligation.limits))}
         self.open: list[int] = [0]
         self.many = len(self.search.lo) > FEW_INPUTS
-        self.phased = self.many or self.search.obligation.program.relus() <= MANY_OPEN
+        program = self.search.obligation.program
+        self.phased = self.many or program.jumps or program.relus() <= MANY_OPEN
         self.refused: set[int] = set()
         self.stuck: Unknown | None = None
         self.stuck_at = 0
@@ -90,11 +90,10 @@ class Splitter:
         self.cases = Cases(self.formula)
         self.aim = Aim(self.formula, self.search.batch)
         self.batch_size = _batch_size(self.search)
-        program = self.search.obligation.program
-        self.phased |= program.jumps
         plain = len(self.cases.parts) == 1 and not (program.jumps or self.many)
         small = plain and program.multiplications() <= SMALL
         self.paired = bool(self.search.batch.pairs)  # what lies between twins shrinks with the inputs
+        self.sharpened = self.cases.few and not self.paired
         self.most = MAX_PAIRED if self.paired else MAX_NODES
         self.wide = self.many and not self.paired and not bool(self.search.whole.all())  # bits are soon cut
         self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.wide else PLAIN_ROUNDS
@@ -108,8 +107,7 @@ class Splitter:
                 return self.unknown("out of time", "a larger budget, or a lemma that explains the mechanism")
             if len(self.tree.nodes) > self.most:
                 return self.unknown(f"more than {self.most} boxes", "a lemma that explains the mechanism")
-            stopped = self.step()
-            if stopped is not None:
+            if (stopped := self.step()) is not None:
                 return stopped
             share = f"{self.progress.closed_volume:.1%} of the scope closed"
             self.search.report(f"{share}, {len(self.open)} boxes open")
@@ -122,11 +120,8 @@ class Splitter:
         top, slopes = batch.bounds.upper(self.rows)
         self.rounds += 1
         self.phased |= self.rounds <= self.plain_rounds and self.kinked(batch)
-        self.sharp = (
-            self.cases.few
-            and not self.paired
-            and (self.rounds > self.plain_rounds or self.sharp or self.kinked(batch))
-        )
+        late = self.rounds > self.plain_rounds
+        self.sharp = self.sharpened and (late or self.sharp or self.kinked(batch))
         value = self.value(batch, top, slopes, numbers)
         empty = {
             k
@@ -388,15 +383,6 @@ class Splitter:
         return Unknown(NAME, reason, worst, max(0.0, 1 - progress.closed_volume), box, needed)
 
 
-def at_once(search: Search) -> float:
-    """How far the bounds of the whole scope are from refuting a counterexample: below 0 they do."""
-    formula = search.obligation.counterexample
-    rows = search.batch.rows([atom.form for atom in atoms(formula)])
-    with torch.no_grad():
-        top, _ = Bounds(search.batch, search.lo[None], search.hi[None]).upper(rows)
-    return float(fuzzy(formula, top))
-
-
 def _settled(atom: Atom) -> float:
     """-1 or 1 for an atom without variables, as it is refuted or true; NaN for any other."""
     if atom.form.terms:
@@ -411,4 +397,4 @@ def _batch_size(search: Search) -> int:
     return max(1, min(LARGEST_BATCH, search.memory // 8 // max(1, widest)))
 
 
-__all__ = ["NAME", "Splitter", "at_once"]
+__all__ = ["NAME", "Splitter"]
