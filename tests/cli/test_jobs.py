@@ -113,6 +113,7 @@ def told(folder: Path, jobs: str) -> tuple[int, list[dict], list[str], str]:
     return process.returncode, json.loads(text), cases, json.dumps(places)
 
 
+@pytest.mark.slow
 def test_verdicts_certificates_and_files_are_those_of_one_by_one(folder):
     alone, together = told(folder, "1"), told(folder, "2")
     assert [claim["name"] for claim in alone[1]] == list(SHOWN)
@@ -126,6 +127,7 @@ def test_verdicts_certificates_and_files_are_those_of_one_by_one(folder):
     assert alone[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="children are forked on Linux alone")
 def test_an_interrupt_ends_all_workers(folder):
     process = ran(folder, "b.claims.toml", "a.claims.toml", "--budget", "60s", "--jobs", "2")

@@ -163,6 +163,7 @@ def test_work_is_done_in_a_child_that_is_stopped_with_all_it_started():
 
 
 @forked
+@pytest.mark.slow
 def test_children_work_side_by_side_and_each_job_has_its_own_limits():
     ran(SIDE_BY_SIDE)
 
