@@ -130,7 +130,9 @@ def _as_torch(network: Network) -> bool:
         found = [_float(v) for v in answer("f", [Fraction(v) for v in x.flatten().tolist()])]
         exact = torch.tensor(found, dtype=torch.float64)
         defined = exact.isfinite()
-        if not torch.allclose(told[defined], exact[defined], rtol=1e-5, atol=1e-5):
+        single = network(x).double().flatten()  # a cast to float32 is none in float64
+        near = torch.isclose(told, exact, 1e-5, 1e-5) | torch.isclose(single, exact, 1e-3, 1e-3)
+        if not near[defined].all():
             return False
     return True
 
