@@ -22,11 +22,13 @@ _EVIDENCE = {"verdict", "evidence", "seal"}
 def candidates(
     obligation: Obligation, digests: Mapping[str, str], folder: Path
 ) -> Iterator[tuple[Path, Any]]:
-    """Certificates in a folder that are about this claim, these networks and these weights."""
-    wanted = _statement(certificates.document(obligation, digests, "proved", []))
+    """Certificates in a folder that are about this claim, these networks and these weights; where the claim
+    names no lemmas, with whatever lemmas the search came upon."""
+    aside = _EVIDENCE if obligation.claim.lemmas else _EVIDENCE | {"lemmas"}
+    wanted = _statement(certificates.document(obligation, digests, "proved", []), aside)
     for path in sorted(folder.glob(_pattern(obligation.claim))):
         data = _read(path)
-        if isinstance(data, dict) and _statement(data) == wanted:
+        if isinstance(data, dict) and _statement(data, aside) == wanted:
             yield path, data
 
 
@@ -34,9 +36,9 @@ def _pattern(claim: Claim) -> str:
     return certificates.file_name(claim, "\0").replace("\0", "*")
 
 
-def _statement(data: Mapping[str, Any]) -> dict[str, Any]:
+def _statement(data: Mapping[str, Any], aside: set[str]) -> dict[str, Any]:
     """All of a certificate but what makes it true."""
-    return {key: value for key, value in data.items() if key not in _EVIDENCE}
+    return {key: value for key, value in data.items() if key not in aside}
 
 
 def _read(path: Path) -> Any:
