@@ -33,7 +33,7 @@ class Form:
         total: dict[tuple[int, int], Fraction] = {}
         for form in forms:
             for key, value in form.terms:
-                total[key] = total.get(key, Fraction(0)) + value
+                total[key] = total[key] + value if key in total else value
         kept = tuple(sorted((key, value) for key, value in total.items() if value))
         return cls(kept, sum((form.const for form in forms), Fraction(0)))
 
@@ -46,7 +46,7 @@ class Form:
         return Form(tuple((key, value * factor) for key, value in self.terms), self.const * factor)
 
     def __neg__(self) -> Form:
-        return self * Fraction(-1)
+        return Form(tuple((key, -value) for key, value in self.terms), -self.const)
 
     def __sub__(self, other: Form) -> Form:
         return self + -other
