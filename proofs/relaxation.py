@@ -109,6 +109,7 @@ class Combination:
         )
         self.plain, self.phases = bounds, phases
         self.most = max((len(p) for p in phases), default=0)
+        self.places = self._places()
         with torch.no_grad():
             top, _ = self.plain.upper(rows)
             bottom, _ = self.plain.upper(Rows({s: -c for s, c in rows.coefficients.items()}, -rows.const))
@@ -116,11 +117,18 @@ class Combination:
         self.scale = spread.gather(1, target[:, None]).squeeze(1)
         self.units = _power(self.scale[:, None] / spread)
         self.phase_units = torch.ones(len(self.lo), self.most, dtype=self.lo.dtype, device=self.lo.device)
-        for row, fixed in enumerate(phases):
-            for k, (step, i, _) in enumerate(fixed):
-                low, high = self.plain.interval(self.plain.source(step))
-                most = torch.maximum(-low[row, i], high[row, i]).clamp(min=1e-12)
-                self.phase_units[row, k] = _power(self.scale[row] / most)
+        for source, (row, k, unit, _) in self.places.items():
+            low, high = (side[row, unit] for side in self.plain.interval(source))
+            most = torch.maximum(-low, high).clamp(min=1e-12)
+            self.phase_units[row, k] = _power(self.scale[row] / most)
+
+    def _places(self) -> dict[int, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Per step that ReLUs with fixed phases read: box, number of the phase, unit and sign of each."""
+        found: dict[int, list[tuple[int, int, int, int]]] = {}
+        for row, fixed in enumerate(self.phases):
+            for k, (step, i, sign) in enumerate(fixed):
+                found.setdefault(self.plain.source(step), []).append((row, k, i, sign))
+        return {source: tuple(torch.tensor(at, device=self.lo.device).T) for source, at in found.items()}
 
     def start(self) -> dict[str, Tensor]:
         """Parameters: the checker's default slopes, no multipliers."""
@@ -152,14 +160,11 @@ class Combination:
             s: torch.einsum("bk,kd->bd", weights, c[0])[:, None] for s, c in self.rows.coefficients.items()
         }
         const = (weights * self.rows.const).sum(-1, keepdim=True)
-        for row, fixed in enumerate(self.phases):
-            for k, (step, i, sign) in enumerate(fixed):
-                source = self.plain.source(step)
-                if source not in combined:
-                    size = self.batch.program.size(source)
-                    combined[source] = self.lo.new_zeros(len(self.lo), 1, size)
-                combined[source] = combined[source].clone()
-                combined[source][row, 0, i] += sign * phase_weights[row, k]
+        for source, (row, k, unit, sign) in self.places.items():
+            size = self.batch.program.size(source)
+            part = self.lo.new_zeros(len(self.lo), size)
+            part = part.index_put((row, unit), sign * phase_weights[row, k], accumulate=True)[:, None]
+            combined[source] = combined[source] + part if source in combined else part
         top, slope = self.plain.upper(Rows(combined, const), slopes=slopes)
         reach = torch.maximum(self.lo.abs(), self.hi.abs())
         magnitude = const.squeeze(1).abs() + torch.einsum("bn,bn->b", slope[:, 0].abs(), reach)
