@@ -109,7 +109,9 @@ def _from_factory(rest: str, folder: Path) -> Network:
         except Exception as error:  # whatever the user's own code raises
             raise InputError(f"python:{rest} raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Network):
-        raise InputError(f"python:{rest} gave a {type(made).__name__}, expected an assay.models.Network")
+        wrapped = 'Network("name", module, "regression", "real", in_shape=(4,))'
+        told = f"python:{rest} gave a {type(made).__name__}, expected an assay.models.Network"
+        raise InputError(f"{told}, such as {wrapped}")
     return made
 
 
