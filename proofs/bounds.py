@@ -279,9 +279,12 @@ class Bounds:
 
         pairs = self.batch.pairs[step]
         least, most = pairs.apart(self.interval, between)
-        mine, theirs = (self.radius(self.source(s)) for s in (step, pairs.base))
-        slack = (0.0 if mine is None else mine) + (0.0 if theirs is None else theirs @ pairs.scales.T)
-        return (least - slack).expand(len(self.lo), -1), (most + slack).expand(len(self.lo), -1)
+        least, most = (end.expand(len(self.lo), -1) for end in (least, most))
+        for source, rows in pairs.through.items():
+            if (radius := self.radius(source)) is not None:
+                slack = radius @ rows.T
+                least, most = least - slack, most + slack
+        return least, most
 
     def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
         """Both signs of the rows that may have either, at once; the others keep their outer intervals."""

@@ -572,25 +572,25 @@ class Box:
 
     def twin(self, mine: int, u: int, scale: int) -> tuple[int, int, tuple[int, int, int]]:
         """The lines of a ReLU along `scale` times ReLU u: what they read, `mine` and `other`, is compared
-        where it is written in what that reads, down to the inputs."""
-        problem, total, ends = self.problem, Counter[int](), list[Any]()
+        where it is written in inputs and functions, twins in what they are twins of."""
+        problem, least, most, lost = self.problem, 0, 0, 0
         (other,) = problem.made[u][1]
-        for unit, factor in ((mine, 1 << FINE), (other, -scale)):
-            for j, w in problem.made[unit].items():
-                if j not in problem.twins:
-                    total[j] += w * factor << FINE
-                    continue
-                least, most, (source, multiple, _) = self.lines[j]
-                total[source] += w * factor * multiple
-                ends.append((w * factor * least << FINE, w * factor * most << FINE))
-        for j in sorted(total, reverse=True):  # what a network is called on, written in the inputs
-            row = problem.made[j]
-            if isinstance(row, dict) and not self.radii.get(j) and not any(w % 2**FINE for w in row.values()):
-                t = total.pop(j)
-                total.update({i: t * (w >> FINE) for i, w in row.items()})
-        ends += [(t * self.low[j], t * self.high[j]) for j, t in total.items() if t]
-        slack = self.radii.get(mine, 0) - (-self.radii.get(other, 0) * scale >> FINE)
-        least, most = (sum(map(min, ends)) >> 3 * FINE) - slack, slack - (-sum(map(max, ends)) >> 3 * FINE)
+        total = {other: -scale << FINE}
+        total[mine] = total.get(mine, 0) + (1 << 2 * FINE)
+        for j in range(mine, -1, -1):
+            if t := total.pop(j, 0):
+                row, off, end = problem.made[j], -self.radii.get(j, 0), self.radii.get(j, 0)
+                if j in problem.twins:
+                    off, end, (source, multiple, _) = self.lines[j]
+                    row = {source: multiple}
+                elif not isinstance(row, dict):
+                    row, off, end = {}, self.low[j], self.high[j]
+                least, most = least + min(t * off, t * end), most + max(t * off, t * end)
+                for i, w in row.items():
+                    whole, rest = divmod(t * w, 1 << FINE)
+                    total[i] = total.get(i, 0) + whole
+                    lost += self.sizes[i] if rest else 0
+        least, most = least - lost >> 2 * FINE, -(-most - lost >> 2 * FINE)
         self.set(mine, (self.low[other] * scale >> FINE) + least, -(-self.high[other] * scale >> FINE) + most)
         return min(least, 0), max(most, 0), (u, scale, scale)
 

@@ -17,7 +17,7 @@ from .expressions import Expr
 from .formulas import Atom, atoms, flat
 from .obligations import Obligation, bind
 from .pairing import Twin
-from .program import Affine, Program, Relu, Step
+from .program import Affine, Matrix, Program, Relu, Step
 from .translation import Form
 
 NAME = "two calls compared"
@@ -88,9 +88,11 @@ def _twins(program: Program) -> tuple[Twin, ...]:
 
 def _firsts(program: Program) -> dict[int, int]:
     """The first step that does nearly the same as each step, to what is alike."""
-    first: dict[int, int] = {0: 0}
+    first, maps = {0: 0}, dict[int, _Map]()
     for number, step in enumerate(program.steps[1:], 1):
-        apart = {k: _apart(program.steps[k], step, first) for k in range(1, number) if first[k] == k}
+        if isinstance(step, Affine) and not _reads_free(step):
+            maps[number] = _written_out(program, step, first, maps)
+        apart = {k: _apart(program, k, number, first, maps) for k in range(1, number) if first[k] == k}
         nearest = min(apart, key=lambda k: apart[k], default=number)
         first[number] = nearest if apart.get(nearest, 1.0) <= _NEAR else number
     return first
@@ -101,24 +103,45 @@ def _reads_free(step: Step) -> bool:
     return isinstance(step, Affine) and [source for source, _ in step.terms] == [0]
 
 
-def _apart(one: Step, other: Step, first: dict[int, int]) -> float:
+_Map = dict[int, Matrix]
+"""Matrices [rows, size] by the steps that they read, and constants [rows, 1] under CONST."""
+_CONST = -1
+_LARGEST = 1 << 24
+
+
+def _written_out(program: Program, step: Affine, first: dict[int, int], maps: dict[int, _Map]) -> _Map:
+    """A step in terms of what is not affine, or inputs of a call: so that folded norms, sums of residual
+    streams and slices make no difference."""
+    found: _Map = {_CONST: step.const.astype(np.float64)[:, None]}
+
+    def add(source: int, matrix: Matrix) -> None:
+        found[source] = found[source] + matrix if source in found else matrix
+
+    for source, matrix in step.terms:
+        dense, inner = matrix.astype(np.float64), maps.get(source, {})
+        if inner and all(step.size * part.shape[1] <= _LARGEST for part in inner.values()):
+            for leaf, part in inner.items():
+                add(leaf, dense @ part)
+        else:
+            add(first[source], dense)
+    return found
+
+
+def _apart(program: Program, k: int, number: int, first: dict[int, int], maps: dict[int, _Map]) -> float:
     """How far two steps are from doing the same to what is alike: 0 to infinity. Any two that read free
     variables alone are inputs."""
+    one, other = program.steps[k], program.steps[number]
     if type(one) is not type(other) or one.size != other.size:
         return np.inf
     if isinstance(one, Relu) and isinstance(other, Relu):
         return 0.0 if first[one.source] == first[other.source] else np.inf
     if not isinstance(one, Affine) or not isinstance(other, Affine):
         return np.inf
-    if _reads_free(one) and _reads_free(other):
-        return 0.0
-    sources = [[first[source] for source, _ in step.terms] for step in (one, other)]
-    if sources[0] != sources[1]:
+    if k not in maps or number not in maps:
+        return 0.0 if k not in maps and number not in maps else np.inf
+    if maps[k].keys() != maps[number].keys():
         return np.inf
-    terms = [(a, b) for (_, a), (_, b) in zip(one.terms, other.terms, strict=True)]
-    length = between = 0.0
-    for a, b in [*terms, (one.const, other.const)]:
-        here, there = a.astype(np.float64), b.astype(np.float64)
-        length += float((here**2).sum())
-        between += float(((here - there) ** 2).sum())
+    pairs = [(here, maps[number][source]) for source, here in maps[k].items()]
+    between = sum(float(((here - there) ** 2).sum()) for here, there in pairs)
+    length = sum(float((here**2).sum()) for here, _ in pairs)
     return float(np.sqrt(between / max(length, 1e-300))) if between else 0.0

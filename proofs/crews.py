@@ -157,7 +157,8 @@ class _Worker(Generic[K, T]):
         self.job, self.run, self.start = job, job.run, time.monotonic()
         self.end = self.start + min(job.seconds, LONGEST)
         if self.child is None:
-            self.child = _forked(job.run)
+            with _uninterrupted():
+                self.child = _forked(job.run)
         with suppress(BrokenPipeError):  # its last word says why
             self.pipe.send((job.item, job.memory))
 
@@ -192,12 +193,13 @@ class _Worker(Generic[K, T]):
         """End the child and all it started; it is gone afterwards, whatever it did."""
         if self.child is None:
             return
-        (process, pipe), self.child = self.child, None
-        with suppress(OSError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        process.kill()
-        process.join()
-        pipe.close()
+        with _uninterrupted():
+            (process, pipe), self.child = self.child, None
+            with suppress(OSError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.kill()
+            process.join()
+            pipe.close()
 
 
 def cores() -> int:
@@ -229,6 +231,17 @@ def _here(job: Job[K, T]) -> Ending[K, T]:
 
 
 @contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """An interrupt comes before or after: in between it would leave a child that nobody knows of, and the
+    process would wait for it at its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _gradients() -> Iterator[None]:
     """Whatever the caller does without gradients, the work may need them."""
     with torch.inference_mode(False), torch.enable_grad():
@@ -253,6 +266,7 @@ def _forked(run: Run[Any, Any]) -> tuple[Any, Connection]:
 def _work(run: Run[Any, Any], parents: Connection, pipe: Connection) -> None:
     """What the child does until the parent hangs up; in a session of its own, so that its children go too."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     gc.freeze()  # what came with the fork stays: looking for garbage in it would only copy its pages
     parents.close()
     torch.set_num_threads(1)

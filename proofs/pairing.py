@@ -33,6 +33,7 @@ class Pairing:
         paired: which units are twins [size].
         rest: per step what the rows leave of one another [size, size of the step].
         between: per ReLU step the weights of twins, whose distance to their own counterparts counts.
+        through: per affine step magnitudes of the rows, for its roundings.
         const: what the constants leave of one another [size].
     """
 
@@ -41,7 +42,8 @@ class Pairing:
     paired: Matrix
     rest: dict[int, Matrix] = field(default_factory=dict)
     between: dict[int, Matrix] = field(default_factory=dict)
-    const: Matrix = field(default_factory=lambda: np.zeros(0))
+    through: dict[int, Matrix] = field(default_factory=dict)
+    const: Matrix = field(default_factory=lambda: np.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Pairs:
     paired: Tensor
     rest: dict[int, Tensor]
     between: dict[int, Tensor]
+    through: dict[int, Tensor]
     const: Tensor
 
     def apart(
@@ -93,6 +96,7 @@ def pairings(program: Program, twins: Sequence[Twin], device: torch.device) -> d
             moved(pairing.paired),
             {s: moved(matrix) for s, matrix in pairing.rest.items()},
             {s: moved(matrix) for s, matrix in pairing.between.items()},
+            {s: moved(matrix) for s, matrix in pairing.through.items()},
             moved(pairing.const),
         )
         for step, pairing in found.items()
@@ -100,41 +104,34 @@ def pairings(program: Program, twins: Sequence[Twin], device: torch.device) -> d
 
 
 def _compare(program: Program, step: int, found: dict[int, Pairing]) -> None:
-    """Fill in what the rows of the units leave of those of their counterparts."""
+    """Fill in what the rows of the units leave of those of their counterparts, written in what is not affine,
+    and twins in what they are twins of."""
     pairing = found[step]
-    mine, theirs = (program.steps[_relu(program, s).source] for s in (step, pairing.base))
-    assert isinstance(mine, Affine)
-    assert isinstance(theirs, Affine)
-    pairing.const = mine.const.astype(np.float64) - pairing.scales @ theirs.const.astype(np.float64)
-    for source, matrix in mine.terms:
-        dense = matrix.astype(np.float64)
-        if source in found:
-            twin = found[source]
-            pairing.between[source] = dense * twin.paired
-            _add(pairing.rest, twin.base, (dense * twin.paired) @ twin.scales)
-            dense = dense * ~twin.paired
-        _add(pairing.rest, source, dense)
-    for source, matrix in theirs.terms:
-        _add(pairing.rest, source, -pairing.scales @ matrix.astype(np.float64))
-    for source in sorted(pairing.rest, reverse=True):
-        called = program.steps[source]
-        if isinstance(called, Affine) and _whole(called):  # what a network is called on
-            rows = pairing.rest.pop(source)
+    rest = {_source(program, pairing.base): -pairing.scales}
+    _add(rest, _source(program, step), np.eye(program.size(step)))
+    for source in range(max(rest), 0, -1):
+        if source not in rest:
+            continue
+        called, rows = program.steps[source], rest.pop(source)
+        if isinstance(called, Affine):
+            pairing.through[source] = abs(rows)
             pairing.const = pairing.const + rows @ called.const.astype(np.float64)
             for inner, matrix in called.terms:
-                _add(pairing.rest, inner, rows @ matrix.astype(np.float64))
+                _add(rest, inner, rows @ matrix.astype(np.float64))
+        elif source in found:
+            twin = found[source]
+            pairing.between[source] = rows * twin.paired
+            _add(rest, twin.base, (rows * twin.paired) @ twin.scales)
+            pairing.rest[source] = rows * ~twin.paired
+        else:
+            pairing.rest[source] = rows
+    pairing.rest.update(rest)
 
 
-def _whole(affine: Affine) -> bool:
-    """Whether it is exact, and its weights are whole numbers."""
-    arrays = (affine.const, *(matrix for _, matrix in affine.terms))
-    return not affine.depth and all(bool((array % 1 == 0).all()) for array in arrays)
-
-
-def _relu(program: Program, step: int) -> Relu:
+def _source(program: Program, step: int) -> int:
     relu = program.steps[step]
     assert isinstance(relu, Relu)
-    return relu
+    return relu.source
 
 
 def _add(rows: dict[int, Matrix], step: int, more: Matrix) -> None:

@@ -138,3 +138,36 @@ def test_only_copies_that_meet_are_compared(show, other, found):
     else:
         (outcome,) = verify([claim(show, {"x[0..3]": "real 0..1"})], networks={"f": f}, budget_s=10)
         assert outcome.stage != "two calls compared"
+
+
+class Stream(nn.Module):
+    """Two blocks that add to a stream, as residual networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.inside = nn.ModuleList([nn.Linear(4, 8) for _ in range(2)])
+        self.outside = nn.ModuleList([nn.Linear(8, 4) for _ in range(2)])
+
+    def forward(self, x):
+        stream = self.first(x)
+        for read, write in zip(self.inside, self.outside, strict=True):
+            stream = stream + write(torch.relu(read(stream)))
+        return self.last(stream)
+
+
+@pytest.mark.parametrize("semantics", ["real", "float32"])
+def test_copies_are_followed_through_sums_of_a_stream(semantics):
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        module = Stream()
+    copied = copy.deepcopy(module)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.copy_((parameter * 256).round() / 256)
+    networks = {n: Network(n, m, "regression", "real", (3,)) for n, m in (("f", module), ("g", copied))}
+    show = " and ".join(f"abs(f(x)[{k}] - g(x)[{k}]) <= 0.05" for k in range(2))
+    asked = claim(show, {"x[0..2]": "real -1..1"}, semantics=semantics, name="near")
+    (outcome,) = verify([asked], networks=networks, budget_s=20)
+    assert outcome.status == "proved"
+    assert outcome.stage == "two calls compared"
