@@ -21,6 +21,10 @@ from assay.proofs.search import Search, fuzzy
 from torch import Tensor
 
 
+_EDGE = 1e-6
+"""The share of an atom's range below 0 that counts for nothing: the end of a scope, rounded outward."""
+
+
 class Aim:
     """What cuts are to bring down, [boxes]: how far a formula is from being refuted.
 
@@ -44,7 +48,8 @@ class Aim:
         with torch.no_grad():
             bottom = -bounds.upper(self.opposite)[0]
             spread = (top - bottom).clamp(min=1e-300)
-        return torch.where(bottom >= 0, torch.inf, top / spread), slopes.detach() / spread[..., None]
+        holds = bottom >= -_EDGE * spread
+        return torch.where(holds, torch.inf, top / spread), slopes.detach() / spread[..., None]
 
     def distance(self, shares: Tensor) -> Tensor:
         """Of the formula, from those of its atoms."""

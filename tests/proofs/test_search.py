@@ -10,6 +10,7 @@ from assay.models import Network
 from assay.proofs import Proved, Refuted, check, claim, verify
 from assay.proofs.accuracies import sweep
 from assay.proofs.bounds import Bounds
+from assay.proofs.formulas import atoms
 from assay.proofs.lowering import lower
 from assay.proofs.obligations import bind
 from assay.proofs.replay import exact_answers, torch_answers
@@ -161,6 +162,20 @@ def test_an_atom_that_holds_on_all_of_a_box_does_not_decide_where_to_cut():
     aim = Aim(search.obligation.counterexample, search.batch)
     assert not aim.shares(bounds)[0].isfinite().all()
     assert variables(search, bounds, aim, few=True).tolist() == [0]
+
+
+def test_the_end_of_a_scope_that_is_rounded_outward_is_not_cut_at(advisory):
+    """x1 <= 0.1 or x1 >= 0.4, as far as its ends can be told: nothing is gained along x1 beside them."""
+    show = f"(x1 > 0.1 and x1 < 0.4) or {CALL}[2] < {CALL}[0] or {CALL}[2] < 1"
+    search = search_of(advisory, show, BOX)
+    aim = Aim(search.obligation.counterexample, search.batch)
+    lo, hi = search.lo.clone(), search.hi.clone()
+    lo[1] = 0.4 - 1e-13
+    bounds = Bounds(search.batch, lo[None], hi[None])
+    shares = aim.shares(bounds)[0][0]
+    limits = [k for k, atom in enumerate(atoms(aim.formula)) if all(s == 0 for (s, _), _ in atom.form.terms)]
+    assert all(shares[k] <= 0 or shares[k].isinf() for k in limits)
+    assert int(variables(search, bounds, aim, True)) != 1
 
 
 def test_a_box_is_bounded_anew_once_and_its_halves_take_over_what_was_known(advisory):
