@@ -88,7 +88,13 @@ def ran(folder: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_interrupts,
     )
+
+
+def hears_interrupts() -> None:
+    """As in a terminal: what a shell runs in the background, such as these tests, has them ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def told(folder: Path, jobs: str) -> tuple[int, list[dict], list[str], str]:
