@@ -421,8 +421,6 @@ class Box:
         self.low: list[Any] = [*outer.low] if outer else [-v for v in unknown]
         self.high: list[Any] = [*outer.high] if outer else unknown
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
-        self.gaps: list[Any] = [*outer.gaps] if outer else [*unknown]  # high - low
-        self.sums: list[Any] = [*outer.sums] if outer else [*unknown]
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth: int = outer.depth + 1 if outer else 0
         self.lines, self.radii, self.steep = (
@@ -436,7 +434,6 @@ class Box:
     def set(self, unit: int, low: Any, high: Any) -> None:
         self.low[unit], self.high[unit] = max(self.low[unit], low), min(self.high[unit], high)
         self.sizes[unit] = max(-self.low[unit], self.high[unit], 0)
-        self.gaps[unit], self.sums[unit] = self.high[unit] - self.low[unit], self.high[unit] + self.low[unit]
 
     def at(self, values: Any) -> Box:
         """The part of the box where some inputs have given values; what depends on them alone is bounded."""
@@ -487,7 +484,9 @@ class Box:
                     self.radii[u] = 0
             for u in units if self.point or self.steep else ():  # what is read says enough
                 (pick, row, sizes), off = problem.row(u), self.radii.get(u, 0)
-                gap, twice = sum(map(mul, sizes, pick(self.gaps))), sum(map(mul, row, pick(self.sums)))
+                ends = pick(self.low), pick(self.high)
+                twice = sum(sum(map(mul, row, end)) for end in ends)
+                gap = sum(map(mul, sizes, ends[1])) - sum(map(mul, sizes, ends[0]))
                 self.set(u, (twice - gap >> FINE + 1) - off, off - (-twice - gap >> FINE + 1))
                 problem.work += len(row)
             if self.point:
@@ -650,6 +649,9 @@ class Box:
             for u in layer.units if layer.columns is None else ():
                 if sizes[u] and (c := found[u]):  # else it is 0 in this box
                     least, most, *reads = self.lines.get(u) or (self.low[u], self.high[u])
+                    if not least and not most and reads[0][1:] == (1 << layer.bits, 1 << layer.bits):
+                        found[reads[0][0]] += c
+                        continue
                     minus = negative(c)
                     bound += (c - minus) * most + minus * least
                     for source, down, up in reads:

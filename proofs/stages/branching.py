@@ -20,7 +20,6 @@ from assay.proofs.relaxation import relu_steps
 from assay.proofs.search import Search, fuzzy
 from torch import Tensor
 
-
 _EDGE = 1e-6
 """The share of an atom's range below 0 that counts for nothing: the end of a scope, rounded outward."""
 
