@@ -381,10 +381,7 @@ class Bounds:
         part = Bounds(self.batch, self.lo[at], self.hi[at], phases, chosen(self.outer, at))
         part.intervals = chosen(self.intervals, at)
         part.radii = {s: r[at] for s, r in self.radii.items()}
-        part.bands = {
-            s: functions.Band([slope[at] for slope in band.slopes], band.least[at], band.most[at])
-            for s, band in self.bands.items()
-        }
+        part.bands = {s: band.of(at) for s, band in self.bands.items()}
         part.lines = {s: line.of(at) for s, line in self.lines.items()}
         return part
 

@@ -82,6 +82,10 @@ class Band:
     least: Tensor
     most: Tensor
 
+    def of(self, at: Tensor) -> Band:
+        """Those of some boxes."""
+        return Band([slope[at] for slope in self.slopes], self.least[at], self.most[at])
+
 
 def band(function: Function, read: list[Interval], value: Interval, rounding: bool) -> Band:
     """Lines along a function; where none are narrower than its bounds `value`, those, and slopes of 0."""
