@@ -16,6 +16,7 @@ from . import function_bounds as functions
 from .lines import Lines, bent, jumping
 from .pairing import Twin, pairings
 from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
+from .thin import Thin
 from .translation import Form
 
 _U = 2.0**-24
@@ -45,15 +46,11 @@ class BatchProgram:
         self.program = program
         self.device = torch.device(device)
         self.matrices = {
-            k: {s: self.tensor(m) for s, m in step.terms}
+            k: {s: Thin(self.tensor(m)) for s, m in step.terms}
             for k, step in enumerate(program.steps)
             if isinstance(step, Affine)
         }
-        self.sizes = {
-            k: {s: self.tensor(m) for s, m in step.sizes}
-            for k, step in enumerate(program.steps)
-            if isinstance(step, Affine)
-        }
+        self.sizes: dict[tuple[int, int], Thin] = {}
         self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
         called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
         self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
@@ -66,6 +63,16 @@ class BatchProgram:
         self.pairs = pairings(program, twins, self.device)
         self.readers = {step.source: k for k, step in enumerate(program.steps) if k in self.pairs}  # type: ignore[union-attr]
         self.wholes = {k: torch.as_tensor(w, device=self.device) for k, w in enumerate(wholes) if w.any()}
+
+    def magnitudes(self, step: int, source: int) -> Thin:
+        """Of what an affine step of roundings reads."""
+        if (step, source) not in self.sizes:
+            affine = self.program.steps[step]
+            assert isinstance(affine, Affine)
+            size = dict(affine.sizes).get(source)
+            read = self.matrices[step][source].dense.abs() if size is None else self.tensor(size)
+            self.sizes[step, source] = Thin(read)
+        return self.sizes[step, source]
 
     def tensor(self, array: Matrix) -> Tensor:
         """Exact entries rounded to float64."""
@@ -98,7 +105,7 @@ class BatchProgram:
             else:
                 value = self.consts[k].expand(len(points), -1)
                 for source, matrix in self.matrices[k].items():
-                    value = value + values[source] @ matrix.T
+                    value = value + matrix.values(values[source])
                 values.append(value)
         return values
 
@@ -155,7 +162,7 @@ class Bounds:
                 const = const + row @ self.batch.consts[step]
                 if (radius := self.radius(step)) is not None:
                     const = const + (row.abs().expand(len(self.lo), -1, -1) @ radius[..., None])[..., 0]
-                new = {s: row @ m for s, m in self.batch.matrices[step].items()}
+                new = {s: m.rows(row) for s, m in self.batch.matrices[step].items()}
             elif isinstance(function := self.batch.program.steps[step], Function):
                 row, band = row.expand(len(self.lo), -1, -1), self.band(step)
                 ends = row.clamp(min=0) @ band.most[..., None] + row.clamp(max=0) @ band.least[..., None]
@@ -294,7 +301,8 @@ class Bounds:
         if rows is not None and rows.shape[1] == 0:
             return known  # type: ignore[return-value]
         picked: Tensor | slice = slice(None) if rows is None else rows
-        signed = {s: torch.cat([m[picked], -m[picked]], -2) for s, m in self.batch.matrices[step].items()}
+        rows_of = {s: m.dense[picked] for s, m in self.batch.matrices[step].items()}
+        signed = {s: torch.cat([m, -m], -2) for s, m in rows_of.items()}
         shift = const[picked]
         if rows is None:
             signed, shift = {s: m[None] for s, m in signed.items()}, shift[None]
@@ -333,9 +341,9 @@ class Bounds:
             return None
         if step not in self.radii:
             size = self.batch.consts[step].abs().expand(len(self.lo), -1)
-            for source, matrix in self.batch.matrices[step].items():
+            for source in self.batch.matrices[step]:
                 low, high = self.interval(source)
-                size = size + torch.maximum(-low, high) @ self.batch.sizes[step].get(source, matrix.abs()).T
+                size = size + self.batch.magnitudes(step, source).values(torch.maximum(-low, high))
             k = affine.depth
             self.radii[step] = size * (k * _U / (1 - k * _U)) + 2.0**-63
             if step in self.batch.wholes:  # float32 holds every sum on the way

@@ -21,7 +21,7 @@ from .program import Affine, Matrix, Program, Relu, Step
 from .translation import Form
 
 NAME = "two calls compared"
-_NEAR = 0.5
+_NEAR = 0.9
 """How far the weights of a copy may lie from those that it copies, relative to their length."""
 
 
@@ -35,11 +35,24 @@ def comparable(obligation: Obligation) -> bool:
 
 
 def _meet(obligation: Obligation) -> bool:
-    """Whether a step that does what an earlier one does is compared with it."""
-    first = _firsts(obligation.program)
-    read = [{step for (step, _), _ in atom.form.terms} for atom in atoms(obligation.counterexample)]
+    """Whether a step that does what an earlier one does is compared with it, or what each says."""
+    first, read = _firsts(obligation.program), _read(obligation)
+    read += [set[int]().union(*read)]
     read += [{source for source, _ in s.terms} for s in obligation.program.steps if isinstance(s, Affine)]
     return any(len({first[step] for step in steps}) < len(steps) for steps in read)
+
+
+def apart(obligation: Obligation) -> bool:
+    """Whether no atom speaks of two calls, so that only several together compare them: which output of each
+    is the largest, for example."""
+    read = _read(obligation)
+    return all(len(steps) <= 1 for steps in read) and len(set[int]().union(*read)) > 1
+
+
+def _read(obligation: Obligation) -> list[set[int]]:
+    """The steps beyond the inputs that each atom speaks of."""
+    forms = [atom.form for atom in atoms(obligation.counterexample)]
+    return [{step for (step, _), _ in form.terms if step} for form in forms]
 
 
 def compared(obligation: Obligation) -> Obligation:

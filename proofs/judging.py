@@ -12,7 +12,7 @@ from . import explaining, lemmas, plans, rungs
 from .claims import Claim
 from .obligations import Obligation, bind
 from .remembered import candidates
-from .search import Deadline
+from .search import Deadline, Search
 from .stages import enumeration, falsify
 from .tasks import Task
 from .verdicts import Certificate, Lengths, Outcome, Proved, Refuted, Unknown, Verdict
@@ -70,8 +70,8 @@ def _explained(task: Task, obligation: Obligation, found: Found) -> None:
         found.verdict, found.stage = verdict, stage
 
 
-def planned(task: Task, obligation: Obligation | None) -> plans.Plan:
-    """The stages that are tried on a claim."""
+def planned(task: Task, obligation: Obligation | None, search: Search | None = None) -> plans.Plan:
+    """The stages that are tried on a claim; `search` is that of its obligation, if there is one already."""
     seconds = task.deadline.left
     if task.claim.kind == "accuracy":
         return plans.planned_in_torch(task.claim, seconds, "an accuracy is counted")
@@ -80,7 +80,7 @@ def planned(task: Task, obligation: Obligation | None) -> plans.Plan:
     if task.claim.semantics == "float32" and (reason := _not_single(task)):
         return plans.Plan(task.claim.name, task.claim.text, (), (("all", reason),))
     held = task.recall and any(True for _ in candidates(obligation, task.digests, task.folder))
-    return plans.planned(task.search(obligation), seconds, recheck=held)
+    return plans.planned(search or task.search(obligation), seconds, recheck=held)
 
 
 def _count(task: Task, found: Found) -> None:
@@ -169,9 +169,25 @@ def _ladder(task: Task, obligation: Obligation, hurry: bool = False) -> tuple[Ve
     if task.claim.semantics == "float32" and (reason := _not_single(task)):
         needed = "float32 weights and inputs that a float32 holds"
         return Unknown("lowering", reason, needed=needed), "lowering"
-    plan = planned(task, obligation)
+    search = task.search(obligation)
+    plan = planned(task, obligation, search)
     kept = tuple(step for step in plan.steps if not (hurry and step.stage == falsify.NAME))
-    return rungs.climb(task, task.search(obligation), replace(plan, steps=kept))
+    verdict, stage = rungs.climb(task, search, replace(plan, steps=kept))
+    return _mindful(task, obligation, verdict), stage
+
+
+def _mindful(task: Task, obligation: Obligation, verdict: Verdict) -> Verdict:
+    """A verdict on inputs that no float32 network can be given says so."""
+    missed = obligation.unreachable() if task.claim.semantics == "float32" else []
+    if not missed:
+        return verdict
+    more = f" and {len(missed) - 3} more" if missed[3:] else ""
+    told = f"no float32 lies in the range of {', '.join(missed[:3])}{more}"
+    if isinstance(verdict, Unknown):
+        needed = 'ranges that hold float32 numbers, or semantics = "real"'
+        return replace(verdict, reason=f"{told}; {verdict.reason}", needed=needed)
+    task.note(f"{told}: what is proved is of no input that the network can be given")
+    return verdict
 
 
 def _not_single(task: Task) -> str:

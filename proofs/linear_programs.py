@@ -44,7 +44,9 @@ class RegionProgram:
         }
         self.free = bounds.lo.shape[1]
         self.columns: dict[tuple[int, int], int] = {}
-        between = {k: range(step.size) for k, step in enumerate(self.steps) if isinstance(step, Function)}
+        called = {k: step for k, step in enumerate(self.steps) if isinstance(step, Function)}
+        between = {k: list(range(step.size)) for k, step in called.items()}
+        between |= {step: self.twins(step) for step in bounds.batch.pairs}
         for step, units in (*self.open.items(), *between.items()):
             for i in units:
                 self.columns[step, i] = self.free + len(self.columns)
@@ -99,7 +101,7 @@ class RegionProgram:
                 const = self.bounds.batch.consts[number].cpu().numpy()
                 matrix = np.zeros((step.size, self.width))
                 for source, weights in self.bounds.batch.matrices[number].items():
-                    dense = weights.cpu().numpy()
+                    dense = weights.dense.cpu().numpy()
                     matrix = matrix + dense @ made[source][0]
                     const = const + dense @ made[source][1]
                 made.append((matrix, const))
@@ -108,7 +110,7 @@ class RegionProgram:
             elif isinstance(step, Jump):
                 made.append(self.jump(number, *made[step.source]))
             else:
-                made.append(self.relu(number, *made[step.source]))
+                made.append(self.relu(number, *made[step.source], made))
         return made
 
     def between(self, step: int, made: list[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -140,11 +142,36 @@ class RegionProgram:
             self.constrain(out[i] - up[i] * matrix[i], up[i] * const[i] + most[i])
         return out, shift
 
-    def relu(self, step: int, matrix: Array, const: Array) -> tuple[Array, Array]:
+    def twins(self, step: int) -> list[int]:
+        """Units that do not lie at their multiple of others, but between two of them."""
+        lines = self.bounds.relaxation(step)
+        assert lines.base is not None
+        apart = self.bounds.batch.pairs[step].paired & (lines.intercept[self.k] > lines.base[self.k])
+        return apart.nonzero().flatten().tolist()
+
+    def along_twins(self, step: int, out: Array, shift: Array, made: list[tuple[Array, Array]]) -> None:
+        """Write twins as multiples of what they are twins of, and a column of its own for the rest."""
+        pairs, lines = self.bounds.batch.pairs[step], self.bounds.relaxation(step)
+        assert lines.base is not None
+        least, most = (side[self.k].cpu().numpy() for side in (lines.base, lines.intercept))
+        twin, scales = pairs.paired.cpu().numpy(), pairs.scales.cpu().numpy()
+        out[twin] = (scales @ made[pairs.base][0])[twin]
+        shift[twin] = (scales @ made[pairs.base][1] + least)[twin]
+        for i in self.twins(step):
+            column = np.zeros(self.width)
+            column[self.columns[step, i]] = 1.0
+            self.constrain(column, most[i] - least[i])
+            out[i] += column
+
+    def relu(
+        self, step: int, matrix: Array, const: Array, made: list[tuple[Array, Array]]
+    ) -> tuple[Array, Array]:
         """On, off, or a column of its own between its lines."""
         lines = self.bounds.relaxation(step)
         up, intercept = (side[self.k].cpu().numpy() for side in (lines.up, lines.intercept))
         out, shift = matrix * up[:, None], const * up
+        if step in self.bounds.batch.pairs:
+            self.along_twins(step, out, shift, made)
         for i in self.open[step]:
             column = np.zeros(self.width)
             column[self.columns[step, i]] = 1.0

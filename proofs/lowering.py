@@ -28,9 +28,9 @@ where map… is one of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -72,6 +72,9 @@ class UnsupportedError(InputError):
     """A network that uses what exact arithmetic does not know; `faults` names every place."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Graph:
     """A network in exact terms.
@@ -83,6 +86,7 @@ class Graph:
         outputs: number of outputs, flattened.
         single: whether all tensors are float32, as the semantics "float32" demands.
         sites: cells at the outputs of modules, by path.
+        maps: see `once`.
     """
 
     operations: tuple[Operation, ...]
@@ -92,6 +96,13 @@ class Graph:
     single: bool
     tape: Tape = field(repr=False)
     sites: Mapping[str, Ids] = field(default_factory=dict, repr=False)
+    maps: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made of an operation wherever the network is called, made once."""
+        if key not in self.maps:
+            self.maps[key] = make()
+        return cast(T, self.maps[key])
 
     def up_to(self, site: str) -> Graph:
         """The part of the network that ends at a module.

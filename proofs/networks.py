@@ -44,7 +44,8 @@ class ClaimNetworks:
             graphs, _ = self.graphs(claim)
             if graphs is not None:
                 faults += _tokens(claim, bind(claim, graphs)) + _vacuous(claim, graphs)
-                lemmas.explained(claim, graphs)
+                if claim.lemmas:
+                    lemmas.explained(claim, graphs)
         except InputError as error:
             faults += error.faults
         except (ValueError, OSError) as error:

@@ -41,13 +41,20 @@ _HOLDS = {
 }
 
 
-def normal(expr: Expr, sizes: Mapping[str, int | None], networks: Mapping[str, tuple[int, int]]) -> Expr:
+def normal(
+    expr: Expr,
+    sizes: Mapping[str, int | None],
+    networks: Mapping[str, tuple[int, int]],
+    *,
+    shown: bool = True,
+) -> Expr:
     """A statement in the normal form.
 
     Args:
         expr: as it was parsed.
         sizes: length of each variable that is a vector; None for a scalar.
         networks: how many numbers each network reads, and gives.
+        shown: whether it is shown, so that a counterexample is one to it; else a counterexample meets it.
 
     Raises:
         ExpressionError: what does not fit together, with its place in the text.
@@ -56,7 +63,7 @@ def normal(expr: Expr, sizes: Mapping[str, int | None], networks: Mapping[str, t
     found = fold(expr, words)
     if not _is_statement(found):
         raise ExpressionError(f"expected a statement that is true or false, got {_noun(found)}", expr.at)
-    return found
+    return words.turned(found, shown)
 
 
 @dataclass
@@ -168,6 +175,32 @@ class _Words:
             cases.append(_connective("and", [_made("==", _made("argmax", *words), place), *rest]))
         never = _made("<", *2 * [_number(Fraction(0))])
         return _connective("or", cases) if cases else never
+
+    def turned(self, expr: Expr, shown: bool) -> Expr:
+        """Case by case as "in each case" where that is shown, else as "in one of the cases": so the cases of
+        a counterexample are alternatives, and do not multiply."""
+        if expr.op not in CONNECTIVES:
+            return expr
+        if expr.op == "not":
+            return _made("not", self.turned(expr.args[0], not shown))
+        if shown and expr.op == "or" and self.complete(expr.args):
+            split = [
+                (case.args[0], [self.turned(part, shown) for part in case.args[1:]]) for case in expr.args
+            ]
+            return _made(
+                "and", *(_made("or", _made("not", k), _connective("and", rest)) for k, rest in split)
+            )
+        return _made(expr.op, *(self.turned(part, shown) for part in expr.args))
+
+    def complete(self, cases: Vector) -> bool:
+        """Whether they are all places where something may be largest, each with what holds there."""
+        heads = [case.args[0] for case in cases if case.op == "and" and len(case.args) > 1]
+        places = [head for head in heads if head.op == "==" and head.args[0].op == "argmax"]
+        if not places or len(places) < len(cases) or len({head.args[0] for head in places}) > 1:
+            return False
+        words = places[0].args[0].args
+        size = sum(self.length(word) if word.op in ("name", "call") else 1 for word in words)
+        return [head.args[1].value for head in places] == list(range(size))
 
     def count(self, comparisons: int) -> None:
         """Limit how long a claim may get."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from . import singles
 from .claims import Claim, Variable
 from .compilation import Forms, Vector
 from .expressions import Expr, ExpressionError, conjuncts, fold
@@ -74,6 +75,11 @@ class Obligation:
         for lo, hi in zip(self.lo, self.hi, strict=True):
             total *= int(hi - lo) + 1
         return total
+
+    def unreachable(self) -> list[str]:
+        """Inputs whose range holds no float32 (nor whole number)."""
+        ends = zip(self.free, self.lo, self.hi, self.whole, strict=True)
+        return [x for x, lo, hi, whole in ends if not whole and singles.within(0.0, lo, hi) is None]
 
     def within_limits(self, proof: list[Any]) -> list[Any]:
         """A proof for all that was declared, from one for the box that limits leave: they come first."""
@@ -176,7 +182,7 @@ def _written_out(claim: Claim, graphs: Mapping[str, Graph]) -> tuple[tuple[Expr,
     found = {}
     for key, expr in texts.items():
         try:
-            found[key] = None if expr is None else normal(expr, sizes, networks)
+            found[key] = None if expr is None else normal(expr, sizes, networks, shown=key == "show")
         except ExpressionError as error:
             raise InputError([Fault(f"{key}: {error}", None, error.at + 1, claim.name)]) from error
     show = found["show"]

@@ -7,10 +7,12 @@ on inputs alone; those become the condition, and the claim is that the others do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
+from . import singles
 from .claims import Claim, Semantics
-from .expressions import Expr, networks_called
+from .expressions import Expr, networks_called, nodes
 from .faults import Fault, InputError
 from .variables import MAX_VARIABLES, Variable
 
@@ -31,6 +33,9 @@ def number(value: Fraction) -> Expr:
 def refutation(name: str, inputs: Sequence[str], assertions: Sequence[Expr], semantics: Semantics) -> Claim:
     """The claim that no inputs satisfy all assertions.
 
+    Under "float32" an input whose range holds no float32, such as one that is 0.1, is taken to be the one
+    next to it, unless assertions compare it with others.
+
     Raises:
         InputError: inputs without bounds, or too many.
     """
@@ -46,11 +51,17 @@ def refutation(name: str, inputs: Sequence[str], assertions: Sequence[Expr], sem
     given = [part for part in kept if not networks_called(part)]
     shown = [part for part in kept if networks_called(part)]
     empty = any(lo > hi for lo, hi in spans.values() if lo is not None and hi is not None)
+    variables = [_variable(x, spans[x], empty) for x in inputs]
+    moved = dict[str, Variable]()
+    if semantics == "float32":
+        compared = {node.name for part in given for node in nodes(part) if node.op == "name"}
+        moved = {v.name: _single(v) for v in variables if v.name not in compared and not _reached(v)}
+    told = f", {len(moved)} inputs taken as the float32 next to what it says" if moved else ""
     return Claim(
         name=name,
-        variables=tuple(_variable(x, spans[x], empty) for x in inputs),
+        variables=tuple(moved.get(v.name, v) for v in variables),
         show=Expr("not", (_both(shown),)) if shown else _FALSE,
-        show_text=f"{name} has no counterexample",
+        show_text=f"{name} has no counterexample{told}",
         given=_both([*given, _FALSE] if empty else given) if given or empty else None,
         given_text=None,
         semantics=semantics,
@@ -62,6 +73,16 @@ def _variable(name: str, span: Span, empty: bool) -> Variable:
     assert lo is not None
     assert hi is not None
     return Variable(name, "real", lo, hi)
+
+
+def _reached(variable: Variable) -> bool:
+    """Whether a float32 lies in its range."""
+    return singles.within(0.0, variable.lo, variable.hi) is not None
+
+
+def _single(variable: Variable) -> Variable:
+    value = singles.nearest((variable.lo + variable.hi) / 2)
+    return replace(variable, lo=value, hi=value)
 
 
 def _both(parts: Sequence[Expr]) -> Expr:

@@ -10,6 +10,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from . import singles
 from .bounds import BatchProgram
 from .claims import Claim
 from .formulas import Atom, Both, Formula, atoms
@@ -79,6 +80,10 @@ class Search:
         Where they are all whole, whole multiples of free variables may count as `settled`: plainly true or
         false.
         """
+        return fuzzy(self.obligation.counterexample, self.values(points, settled))
+
+    def values(self, points: Tensor, settled: bool = False) -> Tensor:
+        """What the forms of the atoms [points, atoms] are at points; see `score`."""
         values, worth = self.batch.forward(points), []
         for atom in atoms(self.obligation.counterexample):
             total = points.new_full((len(points),), float(atom.form.const))
@@ -88,8 +93,7 @@ class Search:
                 true = (total > 0) if atom.strict else (total >= 0)
                 total = torch.where(true, torch.full_like(total, _PLAINLY), -_PLAINLY)
             worth.append(total)
-        stacked = torch.stack(worth, -1) if worth else points.new_empty(len(points), 0)
-        return fuzzy(self.obligation.counterexample, stacked)
+        return torch.stack(worth, -1) if worth else points.new_empty(len(points), 0)
 
     def witness(self, points: Tensor) -> Witness | None:
         """The first of `points` [points, free] that is a counterexample beyond doubt, in scope and
@@ -107,13 +111,14 @@ class Search:
         return found or self.witness(torch.tensor([[float(v) for v in point]], dtype=torch.float64))
 
     def inward(self, point: list[float]) -> list[Fraction]:
-        """A point of float32 numbers (or whole ones) near `point`, inside the box of the free variables."""
+        """A point of float32 numbers (or whole ones) near `point`, inside the box of the free variables; of
+        others where it holds none."""
         rounded = []
         for x, lo, hi, whole in zip(
             point, self.obligation.lo, self.obligation.hi, self.obligation.whole, strict=True
         ):
-            value = Fraction(round(x)) if whole else _single(x, lo, hi)
-            rounded.append(min(max(value, lo), hi))
+            value = Fraction(round(x)) if whole else singles.within(x, lo, hi)
+            rounded.append(min(max(Fraction(x) if value is None else value, lo), hi))
         return rounded
 
 
@@ -151,9 +156,7 @@ def confirmed(
 ) -> Witness | None:
     """A witness if the claim's semantics says so: exact arithmetic under "real", torch itself under
     "float32"."""
-    if any(float(value) != value for value in inputs.values()):
-        return None
-    if claim.semantics == "float32" and any(_to_single(float(value)) != value for value in inputs.values()):
+    if claim.semantics == "float32" and not all(map(singles.holds, inputs.values())):
         return None
     ran = replay(claim, inputs, torch_run)
     if claim.semantics == "float32" and not ran.refutes:
@@ -163,24 +166,6 @@ def confirmed(
         return None
     outputs = {key: tuple(float(v) for v in values) for key, values in ran.outputs.items()}
     return Witness(dict(inputs), outputs, exactly.outputs)
-
-
-def _to_single(value: float) -> float:
-    return float(torch.tensor(value, dtype=torch.float32).item())
-
-
-def _single(x: float, lo: Fraction, hi: Fraction) -> Fraction:
-    """The float32 nearest to x that lies in [lo, hi], if there is one next to it."""
-    near = torch.tensor(x, dtype=torch.float32)
-    for candidate in (
-        near,
-        torch.nextafter(near, torch.tensor(torch.inf)),
-        torch.nextafter(near, torch.tensor(-torch.inf)),
-    ):
-        value = Fraction(candidate.item())
-        if lo <= value <= hi:
-            return value
-    return Fraction(near.item())
 
 
 def _below(value: Fraction) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,22 +60,29 @@ class Form:
 def affine_of(program: Program, forms: Sequence[Form], depth: int = 0) -> int:
     """A step whose rows are `forms`."""
     sources = sorted({step for form in forms for (step, _), _ in form.terms})
-    matrices = {s: np.zeros((len(forms), program.size(s)), dtype=object) for s in sources}
+    matrices = {s: np.zeros((len(forms), program.size(s))) for s in sources}
+    exact = set[int]()
     for row, form in enumerate(forms):
         for (step, i), value in form.terms:
-            matrices[step][row, i] = value
-    terms = tuple((s, _compact(matrices[s])) for s in sources)
-    const = _compact(np.array([form.const for form in forms], dtype=object))
-    return program.add(Affine(terms, const, depth))
+            matrices[step][row, i] = number = float(value)
+            exact.update(() if number == value else (step,))
+    for step in exact:
+        matrices[step] = _fractions(forms, step, matrices[step].shape)
+    terms = tuple((s, matrices[s]) for s in sources)
+    consts = [form.const for form in forms]
+    floats = np.array(consts, dtype=np.float64)
+    kept = floats if floats.tolist() == consts else np.array(consts, dtype=object)
+    return program.add(Affine(terms, kept, depth))
 
 
-def _compact(array: Matrix) -> Matrix:
-    """As float64 where that is exact, else as fractions."""
-    floats = array.astype(np.float64)
-    if all(Fraction(float(f)) == e for f, e in zip(floats.ravel(), array.ravel(), strict=True)):
-        return floats
-    exact: Matrix = np.vectorize(Fraction, otypes=[object])(array)
-    return exact
+def _fractions(forms: Sequence[Form], step: int, shape: tuple[int, ...]) -> Matrix:
+    """The coefficients of a step in forms that float64 does not hold."""
+    matrix = np.full(shape, Fraction(0), dtype=object)
+    for row, form in enumerate(forms):
+        for (source, i), value in form.terms:
+            if source == step:
+                matrix[row, i] = value
+    return matrix
 
 
 def add_network(program: Program, graph: Graph, source: int, rounding: bool) -> int:
@@ -84,8 +92,8 @@ def add_network(program: Program, graph: Graph, source: int, rounding: bool) -> 
     """
     builder = _Network(program, graph, rounding)
     values = [source]
-    for operation in graph.operations:
-        values.append(builder.step(operation, values))
+    for number, operation in enumerate(graph.operations):
+        values.append(builder.step(number, operation, values))
     return values[-1]
 
 
@@ -95,14 +103,14 @@ class _Network:
         self.graph = graph
         self.rounding = rounding
 
-    def step(self, operation: Operation, values: list[int]) -> int:
+    def step(self, number: int, operation: Operation, values: list[int]) -> int:
         kind, first, *rest = operation
         if kind == "relu":
             return self.program.add(Relu(values[first], self.program.size(values[first])))
         if kind == "step":
             return self.jump(values[first], values[rest[0]])
         if kind == "affine":
-            return self.affine([(values[s], how) for s, *how in first], rest[0])
+            return self.affine(number, [(values[s], how) for s, *how in first], rest[0])
         if kind == "table":
             table = self.graph.tensors[rest[0]]
             table = table.reshape(len(table), -1)
@@ -120,10 +128,11 @@ class _Network:
             Jump(self.program.add(Affine(tuple(sorted(terms.items())), np.zeros(size))), size)
         )
 
-    def affine(self, parts: list[tuple[int, list[Any]]], const: str) -> int:
-        """Σ map(step) + const."""
+    def affine(self, number: int, parts: list[tuple[int, list[Any]]], const: str) -> int:
+        """Σ map(step) + const, of operation `number`."""
         maps = [
-            (source, linear_map(how, self.graph.tensors, self.program.size(source))) for source, how in parts
+            (source, self.map(number, k, how, self.program.size(source)))
+            for k, (source, how) in enumerate(parts)
         ]
         terms, sizes = dict[int, Matrix](), dict[int, Matrix]()
         for source, matrix in maps:
@@ -136,6 +145,10 @@ class _Network:
         depth = roundings([matrix for _, matrix in maps], offset) if self.rounding else 0
         read = tuple(sorted(sizes.items())) if depth else ()
         return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth, read))
+
+    def map(self, number: int, k: int, how: list[Any], size: int) -> Matrix:
+        make = partial(linear_map, how, self.graph.tensors, size)
+        return self.graph.once((number, k, size), make)
 
 
 def roundings(matrices: list[Matrix], offset: Matrix) -> int:

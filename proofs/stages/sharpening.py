@@ -9,61 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from assay.proofs.bounds import Bounds, Rows
-from assay.proofs.formulas import Atom, Either, Formula, choices, flat
 from assay.proofs.function_bounds import SLOPE_UNIT
 from assay.proofs.linear_programs import Array, Duals, RegionProgram
 from assay.proofs.program import Program
 from assay.proofs.relaxation import Combination, Phase, Sharpened, relu_steps, sharpen
 from torch import Tensor
 
-MAX_CASES = 64
+from .alternatives import Case, Cases
+
 STEPS = 12
 """Of gradient descent: a step costs what bounding a single unit costs."""
 _TIE, _COARSE = 1e-7, 2.0**8
 """Below this a bound of a linear program may be 0, and the bits behind the point that are tried then."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One way for a counterexample to exist: atoms, each with its number among the checker's parts."""
-
-    atoms: tuple[tuple[int, Atom], ...]
-    own: int  # how many of the last atoms are the case's own, the others are conditions
-
-
-class Cases:
-    """The alternatives of the last disjunction of a counterexample formula, or the formula itself."""
-
-    def __init__(self, formula: Formula) -> None:
-        self.parts = flat(formula)
-        either = [k for k, part in enumerate(self.parts) if isinstance(part, Either)]
-        self.choice = either[-1] if either else None
-        chosen = choices(self.parts[self.choice]) if self.choice is not None else []
-        self.alternatives = [flat(part) for part in chosen] or [[]]
-
-    @property
-    def few(self) -> bool:
-        """Whether there are few enough cases, each of atoms."""
-        return len(self.alternatives) <= MAX_CASES
-
-    def case(self, number: int) -> Case:
-        """The atoms of one case."""
-        if self.choice is None:
-            numbered = [(k, part) for k, part in enumerate(self.parts) if isinstance(part, Atom)]
-            numbered.sort(key=lambda pair: _of_network(pair[1]))
-            return Case(tuple(numbered), sum(_of_network(part) for _, part in numbered) or 1)
-        kept = [part for k, part in enumerate(self.parts) if k != self.choice]
-        conditions = [(k, part) for k, part in enumerate(kept) if isinstance(part, Atom)]
-        first = len(kept)
-        own = [
-            (first + k, part) for k, part in enumerate(self.alternatives[number]) if isinstance(part, Atom)
-        ]
-        return Case(tuple(conditions + own), len(own))
-
-
-def _of_network(atom: Atom) -> bool:
-    """Whether it speaks of more than the free variables."""
-    return any(step for (step, _), _ in atom.form.terms)
 
 
 @dataclass
@@ -79,25 +36,24 @@ def attempt(bounds: Bounds, cases: Cases, phases: list[tuple[Phase, ...]], exact
     boxes = len(bounds.lo)
     if not boxes:
         return Attempt([], [])
-    head = [] if cases.choice is None else [["case", cases.choice]]
-    result = Attempt([True] * boxes, [list(head) for _ in range(boxes)])
-    for number in range(len(cases.alternatives)):
+    result = Attempt([True] * boxes, [[] for _ in range(boxes)])
+    for case in cases.listed:
         rows = [k for k in range(boxes) if result.closed[k]]
+        for k in rows:
+            result.items[k] += case.head
         if rows:
-            _one_case(bounds.rows(rows), cases, number, [phases[k] for k in rows], rows, exactly, result)
+            _one_case(bounds.rows(rows), case, [phases[k] for k in rows], rows, exactly, result)
     return result
 
 
 def _one_case(
     bounds: Bounds,
-    cases: Cases,
-    number: int,
+    case: Case,
     phases: list[tuple[Phase, ...]],
     rows: list[int],
     exactly: list[bool],
     result: Attempt,
 ) -> None:
-    case = cases.case(number)
     if not case.own:
         for k in rows:
             result.closed[k] = False
@@ -119,8 +75,7 @@ def _one_case(
         if sharp is not None and not exactly[row]:
             found = _by_gradients(sharp, left.index(k))
         else:
-            strict = all(atom.strict for _, atom in case.atoms[-case.own :])
-            found = _by_duals(bounds, k, forms, phases[k], strict)
+            found = _by_duals(bounds, k, forms, phases[k], case.strict)
         if found is None:
             result.closed[row] = False
         else:
@@ -149,22 +104,22 @@ def _by_gradients(sharp: Sharpened, k: int) -> tuple[Sharpened, int] | None:
 
 
 def _by_duals(
-    bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...], strict: bool
+    bounds: Bounds, k: int, forms: Rows, phases: tuple[Phase, ...], strict: tuple[bool, ...]
 ) -> tuple[Sharpened, int] | None:
     """Slopes and multipliers from a linear program of one region. Where its bound is 0, and that refutes a
-    strict atom, they are rounded to few bits, and the checker is asked."""
+    `strict` atom, they are rounded to few bits, and the checker is asked."""
     duals = RegionProgram(bounds, k, forms, phases).solve()
-    if duals is None or duals.sigma >= (_TIE if strict else 0):
+    if duals is None or duals.sigma >= (_TIE if any(strict) else 0):
         return None
     first = torch.zeros(1, dtype=torch.long, device=bounds.lo.device)
     combination = Combination(bounds.rows([k]), forms, first, [phases])
     fine = _combined(combination, duals, 2.0**32, SLOPE_UNIT)
     if duals.sigma < 0 and float(fine.top + fine.noise) < 0:
         return fine, 0
-    if not strict or duals.sigma < -_TIE:
+    if not any(strict) or duals.sigma < -_TIE:
         return None
     hard = RegionProgram(bounds, k, forms, phases).solve(hard=True)
-    if hard is None or not hard.atoms.any():
+    if hard is None or not hard.atoms[list(strict)].any():
         return None
     found = _combined(combination, hard, _COARSE, _COARSE)
     return (found, 0) if float(found.top) <= float(found.noise) else None

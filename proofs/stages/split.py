@@ -13,16 +13,19 @@ from itertools import product
 
 import torch
 from assay.proofs.bounds import Bounds
+from assay.proofs.comparing import apart
 from assay.proofs.formulas import Atom, atoms, holds
 from assay.proofs.search import Deadline, Search, fuzzy
 from assay.proofs.tree import Tree
 from assay.proofs.verdicts import Unknown, Witness
 from torch import Tensor
 
+from .alternatives import Cases
 from .branching import Aim, breakpoints, middles, variables
 from .falsify import THOROUGH_STARTS, THOROUGH_STEPS, ascended, falsify
+from .polishing import polished, several
 from .regions import FEW_UNSTABLE, Batch, Region
-from .sharpening import Cases, attempt, open_units
+from .sharpening import attempt, open_units
 
 NAME = "bounds and splitting"
 MAX_NODES, MAX_PAIRED = 400_000, 2_000
@@ -81,22 +84,26 @@ class Splitter:
         self.regions = {0: Region(self.search.lo, self.search.hi, depth=len(self.search.obligation.limits))}
         self.open: list[int] = [0]
         self.many = len(self.search.lo) > FEW_INPUTS
+        self.several = several(self.search) and not bool(self.search.whole.all())
         program = self.search.obligation.program
-        self.phased = self.many or program.jumps or program.relus() <= MANY_OPEN
+        self.paired = bool(self.search.batch.pairs)  # what lies between twins shrinks with the inputs
+        few = self.many or program.jumps or program.relus() <= MANY_OPEN
+        self.phased = few and not self.paired
         self.refused: set[int] = set()
         self.stuck: Unknown | None = None
         self.stuck_at = 0
         self.anew: set[int] = set()
-        self.cases = Cases(self.formula)
         self.aim = Aim(self.formula, self.search.batch)
         self.batch_size = _batch_size(self.search)
+        self.together = self.paired and apart(self.search.obligation)  # atoms say little one by one
+        self.cases = Cases(self.formula, all=self.together)
         plain = len(self.cases.parts) == 1 and not (program.jumps or self.many)
         small = plain and program.multiplications() <= SMALL
-        self.paired = bool(self.search.batch.pairs)  # what lies between twins shrinks with the inputs
-        self.sharpened = self.cases.few and not self.paired
+        self.sharpened = self.cases.few and (self.together or not self.paired)
         self.most = MAX_PAIRED if self.paired else MAX_NODES
         self.wide = self.many and not self.paired and not bool(self.search.whole.all())  # bits are soon cut
-        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else 0 if self.wide else PLAIN_ROUNDS
+        self.plain_rounds = PLAIN_ROUNDS_OF_SMALL if small else PLAIN_ROUNDS
+        self.plain_rounds = 0 if self.wide or self.together else self.plain_rounds
 
     def run(self) -> Witness | Unknown | Tree:
         """Close every region, or say what stopped it."""
@@ -119,7 +126,7 @@ class Splitter:
         batch = Batch.of(self.search.batch, [self.regions[n] for n in numbers])
         top, slopes = batch.bounds.upper(self.rows)
         self.rounds += 1
-        self.phased |= self.rounds <= self.plain_rounds and self.kinked(batch)
+        self.phased |= self.rounds <= self.plain_rounds and not self.paired and self.kinked(batch)
         late = self.rounds > self.plain_rounds
         self.sharp = self.sharpened and (late or self.sharp or self.kinked(batch))
         value = self.value(batch, top, slopes, numbers)
@@ -206,7 +213,7 @@ class Splitter:
     def sharpen(self, numbers: list[int], batch: Batch, kept: list[int]) -> list[int]:
         """Close what optimised bounds close; gives what stays open."""
         bounds, phases = batch.bounds.rows(kept), [batch.phases[k] for k in kept]
-        limit = (MANY_OPEN if self.many else FEW_OPEN) if self.phased else -1
+        limit = (MANY_OPEN if self.many else FEW_OPEN) if self.phased or self.together else -1
         exactly = (open_units(bounds) <= limit).tolist() if kept else []
         tried = attempt(bounds, self.cases, phases, exactly)
         done = set()
@@ -259,6 +266,9 @@ class Splitter:
         score, at_middle = self.search.score(points), self.search.score(middle)
         order = score.argsort(descending=True)[:4]
         self.progress.worst = max(self.progress.worst, float(score[order[0]]))
+        if self.several and self.rounds.bit_count() == 1:
+            points[order[0]] = polished(self.search, points[order[0]])
+            score = self.search.score(points)
         likely = points[order[score[order] >= -1e-3 * (1 + score[order].abs())]]
         if (found := self.search.witness(likely)) is not None:
             return found

@@ -124,7 +124,8 @@ def test_what_lies_between_is_known_far_better_than_either():
     [
         ("abs(f(x)[0] - g(x)[0]) <= 1", 0, True),
         ("f(x)[0] - g(x)[1] <= 1", 0, False),
-        ("argmax(f(x)) == argmax(g(x))", 0, False),
+        ("argmax(f(x)) == argmax(g(x))", 0, True),
+        ("argmax(f(x)) == argmax(g(x))", 1, False),
         ("abs(f(x)[0] - g(x)[0]) + x[0] <= 1", 0, True),
         ("abs(f(x)[0] - g(x)[0]) <= 1", 1, False),
         ("abs(f(x)[0] - f(x)[1]) <= 1", 0, False),
@@ -171,3 +172,30 @@ def test_copies_are_followed_through_sums_of_a_stream(semantics):
     (outcome,) = verify([asked], networks=networks, budget_s=20)
     assert outcome.status == "proved"
     assert outcome.stage == "two calls compared"
+
+
+def without(original, layer, dead):
+    """A copy whose units `dead` of a hidden layer are not read any more."""
+    module = copy.deepcopy(original.module)
+    with torch.no_grad():
+        module[layer + 2].weight[:, dead] = 0.0
+    return Network("circuit", module, "regression", "real", original.in_shape)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_never_fires_is_not_missed(seed):
+    """Also where several outputs are about the largest: the circuit's are the same numbers."""
+    f = network(seed=seed)
+    f.module[4] = nn.Linear(12, 4)
+    with torch.no_grad():
+        f.module[0].bias[:5] -= 9.0
+        f.module[2].bias[:4] -= 9.0
+        f.module[4].bias.copy_(-f(torch.full((1, 4), 0.5))[0] + f.module[4].bias)  # all are equal there
+    g = without(without(f, 0, [0, 1, 2, 3, 4]), 2, [0, 1, 2, 3])
+    asked = [
+        claim(show, {"x[0..3]": "real 0..1"})
+        for show in ("argmax(f(x)) == argmax(g(x))", "max(f(x)) == max(g(x))")
+    ]
+    for outcome in verify(asked, networks={"f": f, "g": g}, budget_s=30):
+        assert outcome.status == "proved"
+        assert outcome.verdict.certificate is not None

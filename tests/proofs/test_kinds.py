@@ -1,5 +1,6 @@
 """Every kind of claim on networks whose truth is known, in both arithmetics."""
 
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
@@ -123,6 +124,31 @@ def test_the_second_largest_counts_equals(numbers):
     written = normal(show, {"x": len(numbers)}, {})
     for expr in (show, written):
         assert fold(expr.args[0], Exact({"x": tuple(numbers)}, None)) == sorted(numbers)[-2]
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        "argmax(x) == argmax(y)",
+        "argmax(x) != argmax(y) or x[0] < y[0]",
+        "not (argmax(x) == argmax(y) and not argmax(y) == 1)",
+        "argmax(x[1], 1, x[0]) <= argmax(max(y), 0, 2 * y[2])",
+        "argmax(x) == y[0]",
+        "argmax(x) >= 1",
+    ],
+)
+@given(
+    x=st.lists(st.integers(-2, 2), min_size=3, max_size=3),
+    y=st.lists(st.integers(-2, 2), min_size=3, max_size=3),
+)
+def test_places_of_the_largest_are_compared_case_by_case(show, x, y):
+    """In each case, or in one of the cases: both say the same."""
+    expr = claim(show, {"x[0..2]": "integer -2..2", "y[0..2]": "integer -2..2"}).show
+    point = {"x": tuple(map(Fraction, x)), "y": tuple(map(Fraction, y))}
+    truths = {
+        fold(normal(expr, {"x": 3, "y": 3}, {}, shown=shown), Exact(point, None)) for shown in (True, False)
+    }
+    assert truths == {fold(expr, Exact(point, None))}
 
 
 @pytest.mark.parametrize(
