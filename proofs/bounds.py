@@ -7,118 +7,16 @@ finds is checked again in exact arithmetic by `check.py`, which relaxes each ReL
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import function_bounds as functions
+from .batch import BatchProgram, Rows
 from .lines import Lines, bent, jumping
-from .pairing import Twin, pairings
-from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
-from .thin import Thin
-from .translation import Form
+from .program import Affine, Free, Function, Jump, Relu
 
 _U = 2.0**-24
-_WHOLE = 1e-6
-"""How far from a whole number a bound of one is taken for it."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Linear forms over steps: Σ_s coefficients[s] v_s + const, coefficients [1 or boxes, rows, size of
-    s]."""
-
-    coefficients: Mapping[int, Tensor]
-    const: Tensor
-
-
-class BatchProgram:
-    """A program as tensors [float64] on a device."""
-
-    def __init__(
-        self,
-        program: Program,
-        device: torch.device | str = "cpu",
-        whole: Sequence[bool] = (),
-        twins: Sequence[Twin] = (),
-    ) -> None:
-        self.program = program
-        self.device = torch.device(device)
-        self.matrices = {
-            k: {s: Thin(self.tensor(m)) for s, m in step.terms}
-            for k, step in enumerate(program.steps)
-            if isinstance(step, Affine)
-        }
-        self.sizes: dict[tuple[int, int], Thin] = {}
-        self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
-        called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
-        self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
-        self.curved = {source for s in called.values() for source in s.sources}  # what functions read
-        self.banded = any(s.table is None for s in called.values())
-        self.curved |= {step.source for step in program.steps if isinstance(step, Jump)}
-        self.rounding = any(isinstance(step, Affine) and step.depth for step in program.steps)
-        free = list(whole) or [False] * program.size(0)
-        wholes = program.whole(free) if any(whole) or program.jumps else []
-        self.pairs = pairings(program, twins, self.device)
-        self.readers = {step.source: k for k, step in enumerate(program.steps) if k in self.pairs}  # type: ignore[union-attr]
-        self.wholes = {k: torch.as_tensor(w, device=self.device) for k, w in enumerate(wholes) if w.any()}
-
-    def magnitudes(self, step: int, source: int) -> Thin:
-        """Of what an affine step of roundings reads."""
-        if (step, source) not in self.sizes:
-            affine = self.program.steps[step]
-            assert isinstance(affine, Affine)
-            size = dict(affine.sizes).get(source)
-            read = self.matrices[step][source].dense.abs() if size is None else self.tensor(size)
-            self.sizes[step, source] = Thin(read)
-        return self.sizes[step, source]
-
-    def tensor(self, array: Matrix) -> Tensor:
-        """Exact entries rounded to float64."""
-        return torch.as_tensor(array.astype("float64"), device=self.device)
-
-    def inward(
-        self, step: int, low: Tensor, high: Tensor, rows: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Bounds [boxes, size, or `rows` of it] with those of whole numbers made whole."""
-        if step not in self.wholes:
-            return low, high
-        whole = self.wholes[step] if rows is None else self.wholes[step][rows]
-        return (
-            torch.where(whole, (low - _WHOLE).ceil(), low),
-            torch.where(whole, (high + _WHOLE).floor(), high),
-        )
-
-    def forward(self, points: Tensor) -> list[Tensor]:
-        """Values [points, size] of all steps at `points` [points, free variables], without roundings."""
-        values: list[Tensor] = []
-        for k, step in enumerate(self.program.steps):
-            if isinstance(step, Free):
-                values.append(points)
-            elif isinstance(step, Jump):
-                values.append((values[step.source] > 0).to(points.dtype))
-            elif isinstance(step, Relu):
-                values.append(values[step.source].clamp(min=0))
-            elif isinstance(step, Function):
-                values.append(functions.value(step, self.tables.get(k), [values[s] for s in step.sources]))
-            else:
-                value = self.consts[k].expand(len(points), -1)
-                for source, matrix in self.matrices[k].items():
-                    value = value + matrix.values(values[source])
-                values.append(value)
-        return values
-
-    def rows(self, forms: Sequence[Form]) -> Rows:
-        """Forms as one batch of rows."""
-        sources = sorted({step for form in forms for (step, _), _ in form.terms})
-        dense = {s: torch.zeros(1, len(forms), self.program.size(s), dtype=torch.float64) for s in sources}
-        for row, form in enumerate(forms):
-            for (step, i), value in form.terms:
-                dense[step][0, row, i] = float(value)
-        const = torch.tensor([[float(form.const) for form in forms]], dtype=torch.float64, device=self.device)
-        return Rows({s: m.to(self.device) for s, m in dense.items()}, const)
-
 
 Intervals = Mapping[int, tuple[Tensor, Tensor]]
 """Lower and upper bounds [boxes, size] of affine steps."""
@@ -294,10 +192,14 @@ class Bounds:
         return least, most
 
     def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
-        """Both signs of the rows that may have either, at once; the others keep their outer intervals."""
+        """Both signs of the rows that may have either, at once; the others keep their outer intervals, or
+        those that what they read gives them, as in the checker."""
         const = self.batch.consts[step]
-        known = self.outer.get(step)
-        rows = None if known is None or step in self.batch.curved else doubtful(*known)
+        known, rows = self.outer.get(step), None
+        if step not in self.batch.curved:
+            fresh = known is None
+            known = self.roughly(step) if known is None else known
+            rows = doubtful(*known, fresh)
         if rows is not None and rows.shape[1] == 0:
             return known  # type: ignore[return-value]
         picked: Tensor | slice = slice(None) if rows is None else rows
@@ -322,6 +224,14 @@ class Bounds:
         low = torch.maximum(known[0].gather(1, rows), low)
         high = torch.minimum(known[1].gather(1, rows), high)
         return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)
+
+    def roughly(self, step: int) -> tuple[Tensor, Tensor]:
+        """Bounds [boxes, rows] of an affine step from the bounds of what it reads alone."""
+        const, error = self.batch.consts[step], self.radius(step)
+        rows = {s: m.dense[None] for s, m in self.batch.matrices[step].items()}
+        high = self.directly(rows, const, error)
+        low = -self.directly({s: -row for s, row in rows.items()}, -const, error)
+        return self.batch.inward(step, low, high)
 
     def directly(self, rows: Mapping[int, Tensor], const: Tensor, error: Tensor | None) -> Tensor:
         """Upper bounds [boxes, rows] of linear forms from the bounds of what they read alone."""
@@ -394,13 +304,23 @@ class Bounds:
         return part
 
 
+class Rough(Bounds):
+    """By the bounds of what each affine step reads alone: interval arithmetic."""
+
+    def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
+        """By `roughly`."""
+        return self.roughly(step)
+
+
 def chosen(intervals: Intervals, at: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
     """The intervals of some boxes."""
     return {step: (low[at], high[at]) for step, (low, high) in intervals.items()}
 
 
-def doubtful(low: Tensor, high: Tensor) -> Tensor:
-    """Numbers [boxes, most] of the components that may have either sign, filled up with others."""
+def doubtful(low: Tensor, high: Tensor, fresh: bool) -> Tensor:
+    """Numbers [boxes, most] of the components that may have either sign, filled up with others; where bounds
+    are `fresh`, also of those above 0 that they do not tell to an eighth."""
     open_ones = (low < 0) & (high > 0)
+    open_ones |= (high > 0) & (8 * (high - low) > high) if fresh else False
     most = int(open_ones.sum(-1).max()) if len(low) else 0
     return open_ones.to(torch.int8).argsort(-1, descending=True)[:, :most]

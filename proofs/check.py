@@ -19,7 +19,8 @@ within 2^-20, sigmoids within 2^-22.
 Everything is a whole number; many forms are substituted at once, side by side in lanes of one long integer.
 Coefficients are rounded down to multiples of 2^-KEEP; what that may hide, |v| for each, is added to the
 bound. A box takes over the bounds of the box it was cut from, and bounds anew only what may have either
-sign. What stays open is tried again without rounding.
+sign; at first, what the bounds of what it reads do not tell well. What stays open is tried again without
+rounding.
 """
 
 # ruff: noqa: D102, D103
@@ -423,11 +424,8 @@ class Box:
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth: int = outer.depth + 1 if outer else 0
-        self.lines, self.radii, self.steep = (
-            dict[int, Any](),
-            dict[int, int](),
-            Counter[int](),
-        )  # slopes above 1
+        self.lines, self.radii = dict[int, Any](), dict[int, int]()
+        self.steep = Counter[int]()  # slopes above 1
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
 
@@ -463,12 +461,12 @@ class Box:
             half.set(unit, *((edge * one // 1, inf) if sign == above else (-inf, -(edge * one // 1))))
             yield half
 
-    def settle(self, until: int = -1) -> None:
-        """Bound the units that others read, from the first layer to the last; or those that depend on some
-        inputs only, which are known."""
+    def settle(self, until: int = -1, rough: bool = False) -> None:
+        """Bound the units that others read, from the first layer to the last, roughly by the bounds of what
+        they read; or those that depend on some inputs only, which are known."""
         problem, one = self.problem, self.problem.one
         narrow = (self.high[u] - self.low[u] < 2 for u in problem.layers[0].units)
-        self.point = not self.exact and (until >= 0 or all(narrow))
+        self.point = not self.exact and (rough or until >= 0 or all(narrow))
         for layer, units in () if self.settled else problem.between(self.fixed, until):
             if layer.columns is None:
                 for u in units:
@@ -482,7 +480,11 @@ class Box:
                 self.radii[u] = (size + 1) * k // (2**24 - k) + (k * one >> 126) + lost + 3
                 if u in problem.whole and size < one << 24:  # float32 holds every sum on the way
                     self.radii[u] = 0
-            for u in units if self.point or self.steep else ():  # what is read says enough
+            doubtful = [u for u in units if problem.readers[u]]
+            if not self.exact:  # else anew, since errors follow all sizes
+                doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
+            first = [u for u in doubtful if self.low[u] == -inf]
+            for u in units if self.point or self.steep else first:  # what is read often says enough
                 (pick, row, sizes), off = problem.row(u), self.radii.get(u, 0)
                 ends = pick(self.low), pick(self.high)
                 twice = sum(sum(map(mul, row, end)) for end in ends)
@@ -491,15 +493,15 @@ class Box:
                 problem.work += len(row)
             if self.point:
                 continue
-            doubtful = [u for u in units if problem.readers[u]]
-            if not self.exact:  # else anew, since errors follow all sizes
-                doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
+            if not self.exact:  # a unit above 0 that is known to an eighth is known well enough
+                wide = (0 < self.high[u] < 8 * (self.high[u] - self.low[u]) for u in doubtful)
+                doubtful = [u for u, far in zip(doubtful, wide, strict=True) if far or u in problem.curved]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
                 low, high = -bottom >> keep, -(-top >> keep)
-                self.set(
-                    u, *((-(-low // one) * one, high // one * one) if u in problem.whole else (low, high))
-                )
+                if u in problem.whole:
+                    low, high = -(-low // one) * one, high // one * one
+                self.set(u, low, high)
         self.settled = until < 0
         self.fixed = max(self.fixed, until)
 
@@ -595,7 +597,18 @@ class Box:
 
     def refuted(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether the formula is shown to hold nowhere in the box; `slopes` replace the usual lower ones."""
+        if self.problem.twins and not self.settled and not self.exact:  # often their differences say enough
+            rough = Box(self.problem, self)
+            rough.settle(rough=True)
+            if rough.closed(formula, slopes):
+                return True
         self.settle()
+        if self.closed(formula, slopes):
+            return True
+        return not self.exact and Box(self.problem, self, True).refuted(formula, slopes)
+
+    def closed(self, formula: Formula, slopes: dict[int, int]) -> bool:
+        """Whether these bounds show it."""
         forms = list[Any]()
         for _, form, _ in flat(formula, "and", "or"):
             below = lcm(*(w.denominator for w in form.values()))
@@ -603,9 +616,7 @@ class Box:
         if (self.point or self.steep) and decided(formula, (self.top(form, 1) for form in forms)):
             return True
         ways = sorted({self.exact, True})
-        if any(decided(formula, iter(self.upper(forms, slopes, exact)[0])) for exact in ways):
-            return True
-        return not self.exact and Box(self.problem, self, True).refuted(formula, slopes)
+        return any(decided(formula, iter(self.upper(forms, slopes, exact)[0])) for exact in ways)
 
     def upper(self, forms: list[Any], slopes: dict[int, int], exact: bool) -> tuple[list[int], int]:
         """Upper bounds of forms times 2^keep, and `keep`: substitute from the last unit to the first in all

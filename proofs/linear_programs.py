@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .bounds import Bounds, Rows
+from .batch import Rows
+from .bounds import Bounds
 from .program import Affine, Free, Function, Jump, Relu
 from .relaxation import Phase
 
@@ -55,9 +56,9 @@ class RegionProgram:
         self.limit: list[float] = []
         self.tight: dict[tuple[int, int], int] = {}
 
-    def solve(self, hard: bool = False) -> Duals | None:
-        """Solve it; None where HiGHS does not come to an optimum. `hard` phases hold without σ, so that atoms
-        have a share in whatever bound is found."""
+    def solve(self, some: tuple[bool, ...] = ()) -> Duals | None:
+        """Solve it; None where HiGHS does not come to an optimum. Where σ is for `some` atoms, others hold
+        without it, and so do phases: so these atoms have a share in whatever bound is found."""
         from scipy.optimize import linprog
 
         forms = self.forms()
@@ -65,8 +66,8 @@ class RegionProgram:
         first = len(self.matrix)
         for number, (form, const) in enumerate(parts):
             row = -form
-            phase = number >= len(parts) - len(self.phases)
-            row[-1] = 0.0 if hard and phase else max(1e-9, float(np.abs(form).sum()) + abs(const))
+            held = bool(some) and not any(some[number : number + 1])
+            row[-1] = 0.0 if held else max(1e-9, float(np.abs(form).sum()) + abs(const))
             self.constrain(row, const)
         cost = np.zeros(self.width)
         cost[-1] = -1.0

@@ -60,7 +60,7 @@ def normal(
         ExpressionError: what does not fit together, with its place in the text.
     """
     words = _Words(sizes, networks)
-    found = fold(expr, words)
+    found = fold(expr, words, {})
     if not _is_statement(found):
         raise ExpressionError(f"expected a statement that is true or false, got {_noun(found)}", expr.at)
     return words.turned(found, shown)

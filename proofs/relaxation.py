@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .ascent import Adam
-from .bounds import BatchProgram, Bounds, Rows
+from .batch import BatchProgram, Rows
+from .bounds import Bounds
 from .function_bounds import SLOPE_UNIT
 from .program import Relu
 

@@ -172,5 +172,5 @@ def replay(claim: Claim, inputs: Mapping[str, Fraction], answer: Answer) -> Repl
     ranges = [(inputs[c], v) for v in claim.variables for c in v.components]
     inside = all(v.lo <= value <= v.hi and (value.denominator == 1 or not v.whole) for value, v in ranges)
     algebra = Exact(variables, answer)
-    given = inside and (claim.given is None or bool(fold(claim.given, algebra)))
-    return Replay(given, bool(fold(claim.show, algebra)), dict(algebra.outputs))
+    given = inside and (claim.given is None or bool(fold(claim.given, algebra, {})))
+    return Replay(given, bool(fold(claim.show, algebra, {})), dict(algebra.outputs))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import singles
-from .bounds import BatchProgram
+from .batch import BatchProgram
 from .claims import Claim
 from .formulas import Atom, Both, Formula, atoms
 from .obligations import Obligation

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds, Rows
+from assay.proofs.batch import BatchProgram, Rows
+from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Formula, atoms
 from assay.proofs.lines import Lines
 from assay.proofs.program import Relu

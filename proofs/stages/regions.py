@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from assay.proofs.bounds import BatchProgram, Bounds, Intervals
+from assay.proofs.batch import BatchProgram
+from assay.proofs.bounds import Bounds, Intervals
 from assay.proofs.program import Affine
 from assay.proofs.relaxation import Phase, phase_tensors
 from torch import Tensor

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from assay.proofs.bounds import Bounds, Rows
+from assay.proofs.batch import Rows
+from assay.proofs.bounds import Bounds
 from assay.proofs.function_bounds import SLOPE_UNIT
 from assay.proofs.linear_programs import Array, Duals, RegionProgram
 from assay.proofs.program import Program
@@ -118,11 +119,12 @@ def _by_duals(
         return fine, 0
     if not any(strict) or duals.sigma < -_TIE:
         return None
-    hard = RegionProgram(bounds, k, forms, phases).solve(hard=True)
-    if hard is None or not hard.atoms[list(strict)].any():
-        return None
-    found = _combined(combination, hard, _COARSE, _COARSE)
-    return (found, 0) if float(found.top) <= float(found.noise) else None
+    for bounded in ((True,) * len(strict), strict):
+        hard = RegionProgram(bounds, k, forms, phases).solve(bounded)
+        if hard is not None and hard.atoms[list(strict)].any():
+            found = _combined(combination, hard, _COARSE, _COARSE)
+            return (found, 0) if float(found.top) <= float(found.noise) else None
+    return None
 
 
 def _combined(combination: Combination, duals: Duals, grain: float, steps: float) -> Sharpened:

@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import torch
 from assay.proofs import check
-from assay.proofs.bounds import BatchProgram, Bounds
+from assay.proofs.batch import BatchProgram
+from assay.proofs.bounds import Bounds
 from assay.proofs.lowering import lower
 from assay.proofs.program import Free, Program
 from assay.proofs.replay import exact_answers

@@ -7,7 +7,8 @@ import torch
 from assay.models import Network
 from assay.models.transformer import Transformer, TransformerConfig
 from assay.proofs import InputError, Proved, Refuted, Unknown, claim, plan, verify
-from assay.proofs.bounds import BatchProgram, Bounds
+from assay.proofs.batch import BatchProgram
+from assay.proofs.bounds import Bounds
 from assay.proofs.lowering import UnsupportedError, lower
 from assay.proofs.program import Free, Program
 from assay.proofs.replay import exact_answers
