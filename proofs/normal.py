@@ -183,6 +183,10 @@ class _Words:
             return expr
         if expr.op == "not":
             return _made("not", self.turned(expr.args[0], not shown))
+        if shown and (same := _equated(expr)):
+            a, b = same
+            both = _made("or", _opposite(a), b), _made("or", a, _opposite(b))
+            return _made("and", *(self.turned(part, shown) for part in both))
         if shown and expr.op == "or" and self.complete(expr.args):
             split = [
                 (case.args[0], [self.turned(part, shown) for part in case.args[1:]]) for case in expr.args
@@ -303,6 +307,14 @@ def _apart(a: Expr, b: Expr) -> list[tuple[Expr, Expr]]:
 def _factored(e: Expr) -> tuple[Fraction, Expr]:
     """A multiple of an expression, and the expression."""
     return (e.args[0].value, e.args[1]) if e.op == "*" else (Fraction(1), e)
+
+
+def _equated(expr: Expr) -> Vector:
+    """The two statements of which it says that both are true or both are not; none where it does not."""
+    if expr.op != "or" or len(expr.args) != 2 or any(p.op != "and" or len(p.args) != 2 for p in expr.args):
+        return ()
+    first, second = expr.args
+    return first.args if second.args == tuple(map(_opposite, first.args)) else ()
 
 
 def _opposite(statement: Expr) -> Expr:
