@@ -1,5 +1,7 @@
 """Unknown says why: each cause is met, and told."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from assay.models import Network
@@ -129,3 +131,16 @@ def test_equal_numbers_are_found_as_far_as_float32_goes(limit, status):
         assert single.verdict.cause == "float32 slack"
         slack, margin = (float(word) for word in single.verdict.reason.split()[2::3])
         assert slack > margin == 0.5
+
+
+def test_boxes_are_not_cut_where_points_alone_stay_open():
+    """The bound is what torch gives, so that no enclosure of its roundings is below it."""
+    module = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid())
+    network = Network("curve", module, "regression", "integer", (1,))
+    with torch.no_grad():
+        most = max(float(network(torch.tensor([[float(k)]]))) for k in range(4))
+    asked = claim(f"f(x)[0] <= {Fraction(most)}", {"x": "integer 0..3"}, semantics="float32")
+    (outcome,) = verify([asked], networks={"f": network}, budget_s=20)
+    assert outcome.status == "proved"
+    assert outcome.verdict.certificate is None
+    assert any("boxes cannot close what their points leave open" in line for line in outcome.log)
