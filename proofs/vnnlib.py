@@ -21,6 +21,7 @@ from typing import Literal
 from .claims import Claim, Semantics
 from .expressions import Expr, ExpressionError
 from .faults import Fault, InputError
+from .formulas import MAX_ATOMS
 from .parser import exact_value
 from .queries import number, refutation
 from .sexpressions import Document, Group, Node, Word
@@ -28,6 +29,8 @@ from .variables import MAX_VARIABLES
 
 MAX_BYTES = 50_000_000
 MAX_TOLD = 50
+MAX_COMPARISONS = MAX_ATOMS + 2 * MAX_VARIABLES
+"""Those of a claim, and bounds of its inputs."""
 _XY = re.compile(r"([XY])_(\d{1,7})", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
 _TYPES = {"Real": "real", "real": "real", "float32": "float32", "float64": "float64"}
@@ -108,6 +111,7 @@ class _Reader:
     hidden: set[str] = field(default_factory=set)
     assertions: list[Expr] = field(default_factory=list)
     calls: dict[str, Expr] = field(default_factory=dict)
+    comparisons: int = 0
     declared: dict[str, int] = field(default_factory=lambda: {"X": 0, "Y": 0})
 
     def command(self, head: str, command: Group) -> None:
@@ -216,6 +220,10 @@ class _Reader:
         if (op == "not" and len(args) == 1) or (op == "=>" and len(args) == 2):
             return Expr(op, tuple(args), at=tree.at)
         if op in _COMPARE and len(args) == 2:
+            self.comparisons += 1
+            if self.comparisons > MAX_COMPARISONS:
+                told = f"more than {MAX_COMPARISONS} comparisons"
+                raise InputError([self.document.fault(told, tree.at)])
             return Expr(_COMPARE[op], tuple(args), at=tree.at)
         if op in ("+", "*") and args:
             return Expr(op, tuple(args), at=tree.at) if len(args) > 1 else args[0]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from assay.models import Network
 from assay.proofs import InputError, read_property, verify
-from assay.proofs.vnnlib import parse_property
+from assay.proofs.vnnlib import MAX_COMPARISONS, parse_property
 from torch import nn
 
 ONE = """
@@ -150,3 +150,10 @@ def test_a_damaged_archive_is_an_input_error(tmp_path):
     (tmp_path / "p.vnnlib.gz").write_bytes(b"\x1f\x8b\x08\x00 broken")
     with pytest.raises(InputError, match="cannot be read"):
         read_property(tmp_path / "p.vnnlib.gz")
+
+
+def test_a_property_of_too_many_comparisons_is_refused_where_the_next_one_stands():
+    parts = "\n".join(["(<= Y_0 1)"] * (MAX_COMPARISONS + 1))
+    with pytest.raises(InputError) as error:
+        parse_property(f"(declare-const X_0 Real)(declare-const Y_0 Real)\n(assert (or\n{parts}))", "p")
+    assert f"p:{MAX_COMPARISONS + 3}:1: more than {MAX_COMPARISONS} comparisons" in str(error.value)
