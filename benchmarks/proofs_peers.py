@@ -169,21 +169,24 @@ def truth(sought: Search, top: list[float]) -> float:
 
 
 def layers(sought: Search) -> list[list[Any]]:
-    """The program and the atoms as weights and biases of an MLP."""
+    """The program and the atoms as weights and biases of an MLP: what lies between ReLUs is one map."""
+    import numpy as np
     from assay.proofs.formulas import atoms
     from assay.proofs.program import Affine
 
-    made, previous = [], 0
-    for number, step in enumerate(sought.obligation.program.steps):
+    made, maps = [], {0: (np.eye(len(sought.lo)), np.zeros(len(sought.lo)))}
+    for number, step in enumerate(sought.obligation.program.steps[1:], 1):
         if isinstance(step, Affine):
-            ((source, matrix),) = step.terms
-            assert source == previous, "expected a chain of layers"
-            made.append([matrix.astype(float).tolist(), step.const.astype(float).tolist()])
-        previous = number
+            parts = [(matrix.astype(float), *maps[source]) for source, matrix in step.terms]
+            shift = step.const.astype(float) + sum(m @ const for m, _, const in parts)
+            maps[number] = sum(m @ rows for m, rows, _ in parts), shift
+        else:
+            made.append([each.tolist() for each in maps[step.source]])
+            maps = {number: (np.eye(step.size), np.zeros(step.size))}
     rows = sought.batch.rows([atom.form for atom in atoms(sought.obligation.counterexample)])
-    ((last, weights),) = rows.coefficients.items()
-    assert last == previous, "expected atoms of outputs"
-    return [*made, [weights[0].tolist(), rows.const[0].tolist()]]
+    last = [(weights[0].numpy(), *maps[source]) for source, weights in rows.coefficients.items()]
+    shift = rows.const[0].numpy() + sum(m @ const for m, _, const in last)
+    return [*made, [sum(m @ part for m, part, _ in last).tolist(), shift.tolist()]]
 
 
 def our_bounds() -> None:

@@ -17,8 +17,6 @@ from .lines import Lines, bent, jumping
 from .program import Affine, Free, Function, Jump, Relu
 
 _U = 2.0**-24
-_FEW = 0.5
-"""Up to this share of rows, those that are doubtful are bounded apart."""
 
 Intervals = Mapping[int, tuple[Tensor, Tensor]]
 """Lower and upper bounds [boxes, size] of affine steps."""
@@ -198,13 +196,10 @@ class Bounds:
         those that what they read gives them, as in the checker."""
         const = self.batch.consts[step]
         known, rows = self.outer.get(step), None
-        if known is not None and step not in self.batch.curved:
-            rows = doubtful(*known)
-        elif known is None and not self.batch.banded:
-            rough = self.roughly(step)
-            open_ones = doubtful(*rough, fresh=True)
-            if open_ones.shape[1] <= _FEW * len(const):
-                known, rows = rough, open_ones
+        if step not in self.batch.curved:
+            fresh = known is None
+            known = self.roughly(step) if known is None else known
+            rows = doubtful(*known, fresh)
         if rows is not None and rows.shape[1] == 0:
             return known  # type: ignore[return-value]
         picked: Tensor | slice = slice(None) if rows is None else rows
@@ -232,13 +227,11 @@ class Bounds:
 
     def roughly(self, step: int) -> tuple[Tensor, Tensor]:
         """Bounds [boxes, rows] of an affine step from the bounds of what it reads alone."""
-        middle, reach = self.batch.consts[step], self.radius(step)
-        reach = torch.zeros_like(middle) if reach is None else reach
-        for source, matrix in self.batch.matrices[step].items():
-            low, high = self.interval(source)
-            middle = middle + matrix.values((low + high) / 2)
-            reach = reach + self.batch.magnitudes(step, source).values((high - low) / 2)
-        return self.batch.inward(step, middle - reach, middle + reach)
+        const, error = self.batch.consts[step], self.radius(step)
+        rows = {s: m.dense[None] for s, m in self.batch.matrices[step].items()}
+        high = self.directly(rows, const, error)
+        low = -self.directly({s: -row for s, row in rows.items()}, -const, error)
+        return self.batch.inward(step, low, high)
 
     def directly(self, rows: Mapping[int, Tensor], const: Tensor, error: Tensor | None) -> Tensor:
         """Upper bounds [boxes, rows] of linear forms from the bounds of what they read alone."""
@@ -324,7 +317,7 @@ def chosen(intervals: Intervals, at: Tensor) -> dict[int, tuple[Tensor, Tensor]]
     return {step: (low[at], high[at]) for step, (low, high) in intervals.items()}
 
 
-def doubtful(low: Tensor, high: Tensor, fresh: bool = False) -> Tensor:
+def doubtful(low: Tensor, high: Tensor, fresh: bool) -> Tensor:
     """Numbers [boxes, most] of the components that may have either sign, filled up with others; where bounds
     are `fresh`, also of those above 0 that they do not tell to an eighth."""
     open_ones = (low < 0) & (high > 0)
