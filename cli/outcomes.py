@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 12
 """Ranges and inputs that text shows; JSON holds all."""
+LONGEST_SHOWN = 1200
+"""Characters of a claim that text shows, from both of its ends."""
 STYLES = {"proved": "bold green", "refuted": "bold red", "unknown": "bold yellow"}
 
 
@@ -34,7 +36,7 @@ def headline(outcome: Outcome) -> str:
 
 def details(outcome: Outcome) -> list[str]:
     """The claim, its evidence, and how long the proof is beside the list of inputs."""
-    lines = [outcome.text, *evidence(outcome.verdict), *lengths(outcome.lengths, outcome.status)]
+    lines = [abridged(outcome.text), *evidence(outcome.verdict), *lengths(outcome.lengths, outcome.status)]
     if outcome.stage == "lemmas" and outcome.status == "proved":
         lines.append("without its lemmas no certified proof was found")
     if outcome.counted is not None:
@@ -43,6 +45,12 @@ def details(outcome: Outcome) -> list[str]:
     if outcome.mass is not None:
         lines.append(f"{outcome.mass:.3%} of the data lie in its scope")
     return lines
+
+
+def abridged(text: str) -> str:
+    """A claim without the middle of what is too long: its last words are what it shows."""
+    half = LONGEST_SHOWN // 2
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} … {text[-half:]}"
 
 
 def evidence(verdict: Verdict) -> list[str]:
@@ -59,7 +67,9 @@ def evidence(verdict: Verdict) -> list[str]:
 
 def counterexample(witness: Witness) -> list[str]:
     """An input on which the claim fails, and what the network answers there."""
-    at = ", ".join(f"{name} = {number(value)}" for name, value in witness.inputs.items())
+    inputs = [f"{name} = {number(value)}" for name, value in witness.inputs.items()]
+    more = f" and {len(inputs) - MOST_SHOWN} more inputs" if len(inputs) > MOST_SHOWN else ""
+    at = ", ".join(inputs[:MOST_SHOWN]) + more
     answers = [
         f"{call} = {', '.join(f'{value:.9g}' for value in values)} (replayed in torch)"
         for call, values in witness.outputs.items()

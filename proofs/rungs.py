@@ -20,8 +20,6 @@ from .tasks import Task, checked, rechecked, refuted
 from .tree import Tree
 from .verdicts import RECHECK, Proved, Unknown, Verdict, Witness
 
-_BETTER = 1.0
-"""Up to this share of what remains of a claim under plain bounds, a copy is compared ReLU by ReLU."""
 _SELDOM = 0.5
 """Seconds between two accounts of what is proved so far."""
 Rung = Callable[[Task, Search, Deadline], Verdict | None]
@@ -83,7 +81,7 @@ def _compared(task: Task, search: Search, deadline: Deadline) -> Verdict | None:
     near = task.search(comparing.compared(search.obligation))
     told = f"{len(near.obligation.twins)} ReLUs by what lies between them and others"
     together = comparing.apart(near.obligation)
-    if near.claim.networks[1:] and not together and _at_once(near) > _BETTER * _at_once(search):
+    if near.claim.networks[1:] and not together and _at_once(near) > _at_once(search):
         task.note(f"{comparing.NAME}: {told} would say too little")
         return None
     task.note(f"{comparing.NAME}: {told}")
