@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from . import function_bounds as functions
+from .maps import Matrix
 from .pairing import Twin, pairings
-from .program import Affine, Free, Function, Jump, Matrix, Program, Relu
+from .program import Affine, Free, Function, Jump, Program, Relu
 from .thin import Thin
 from .translation import Form
 
@@ -40,11 +41,12 @@ class BatchProgram:
         self.program = program
         self.device = torch.device(device)
         self.matrices = {
-            k: {s: Thin(self.tensor(m)) for s, m in step.terms}
+            k: {s: Thin(m, self.device) for s, m in step.terms}
             for k, step in enumerate(program.steps)
             if isinstance(step, Affine)
         }
         self.sizes: dict[tuple[int, int], Thin] = {}
+        self.widest = max(step.size for step in program.steps)
         self.consts = {k: self.tensor(s.const) for k, s in enumerate(program.steps) if isinstance(s, Affine)}
         called = {k: s for k, s in enumerate(program.steps) if isinstance(s, Function)}
         self.tables = {k: self.tensor(s.table) for k, s in called.items() if s.table is not None}
@@ -64,8 +66,8 @@ class BatchProgram:
             affine = self.program.steps[step]
             assert isinstance(affine, Affine)
             size = dict(affine.sizes).get(source)
-            read = self.matrices[step][source].dense.abs() if size is None else self.tensor(size)
-            self.sizes[step, source] = Thin(read)
+            read = self.matrices[step][source].sizes() if size is None else Thin(size, self.device)
+            self.sizes[step, source] = read
         return self.sizes[step, source]
 
     def tensor(self, array: Matrix) -> Tensor:

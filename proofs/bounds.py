@@ -17,6 +17,8 @@ from .lines import Lines, bent, jumping
 from .program import Affine, Free, Function, Jump, Relu
 
 _U = 2.0**-24
+_AT_ONCE = 1 << 24
+"""Coefficients of rows that are substituted at once."""
 
 Intervals = Mapping[int, tuple[Tensor, Tensor]]
 """Lower and upper bounds [boxes, size] of affine steps."""
@@ -194,7 +196,6 @@ class Bounds:
     def affine_interval(self, step: int) -> tuple[Tensor, Tensor]:
         """Both signs of the rows that may have either, at once; the others keep their outer intervals, or
         those that what they read gives them, as in the checker."""
-        const = self.batch.consts[step]
         known, rows = self.outer.get(step), None
         if step not in self.batch.curved:
             fresh = known is None
@@ -202,35 +203,43 @@ class Bounds:
             rows = doubtful(*known, fresh)
         if rows is not None and rows.shape[1] == 0:
             return known  # type: ignore[return-value]
-        picked: Tensor | slice = slice(None) if rows is None else rows
-        rows_of = {s: m.dense[picked] for s, m in self.batch.matrices[step].items()}
-        signed = {s: torch.cat([m, -m], -2) for s, m in rows_of.items()}
-        shift = const[picked]
-        if rows is None:
-            signed, shift = {s: m[None] for s, m in signed.items()}, shift[None]
-        error = self.radius(step)
-        if error is not None:
-            error = error if rows is None else error.gather(1, rows)
-            error = torch.cat([error, error], 1)
-        top, _ = self.upper(Rows(signed, torch.cat([shift, -shift], 1)), error)
-        if self.batch.banded:
-            top = torch.minimum(top, self.directly(signed, torch.cat([shift, -shift], -1), error))
-        high, low = top.expand(len(self.lo), -1).chunk(2, 1)
+        at_once = max(1, _AT_ONCE // max(1, 2 * len(self.lo) * self.batch.widest))
+        parts = [rows] if rows is None else torch.split(rows, at_once, 1)
+        low, high = (torch.cat(ends, 1) for ends in zip(*(self.both(step, p) for p in parts), strict=True))
         if rows is None or known is None:
-            low, high = functions.finite(-low, high) if self.batch.curved else (-low, high)
+            low, high = functions.finite(low, high) if self.batch.curved else (low, high)
             low, high = self.batch.inward(step, low, high)
             return (low, high) if known is None else (low.maximum(known[0]), high.minimum(known[1]))
-        low, high = self.batch.inward(step, -low, high, rows)
+        low, high = self.batch.inward(step, low, high, rows)
         low = torch.maximum(known[0].gather(1, rows), low)
         high = torch.minimum(known[1].gather(1, rows), high)
         return known[0].scatter(1, rows, low), known[1].scatter(1, rows, high)
 
+    def both(self, step: int, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Bounds of some rows [boxes, rows] of an affine step, None for all, by back-substitution."""
+        matrices, const = self.batch.matrices[step], self.batch.consts[step]
+        picked = torch.arange(len(const), device=const.device)[None] if rows is None else rows
+        error = self.radius(step)
+        if error is not None:
+            error = error if rows is None else error.gather(1, rows)
+            error = torch.cat([error, error], 1)
+        signed = {s: torch.cat([m, -m], -2) for s, m in ((s, m.some(picked)) for s, m in matrices.items())}
+        shift = torch.cat([const[picked], -const[picked]], 1)
+        top, _ = self.upper(Rows(signed, shift), error)
+        if self.batch.banded:
+            top = torch.minimum(top, self.directly(signed, shift, error))
+        high, low = top.expand(len(self.lo), -1).chunk(2, 1)
+        return -low, high
+
     def roughly(self, step: int) -> tuple[Tensor, Tensor]:
         """Bounds [boxes, rows] of an affine step from the bounds of what it reads alone."""
-        const, error = self.batch.consts[step], self.radius(step)
-        rows = {s: m.dense[None] for s, m in self.batch.matrices[step].items()}
-        high = self.directly(rows, const, error)
-        low = -self.directly({s: -row for s, row in rows.items()}, -const, error)
+        low = high = self.batch.consts[step]
+        if (error := self.radius(step)) is not None:
+            low, high = low - error, high + error
+        for source, matrix in self.batch.matrices[step].items():
+            ends = self.interval(source)
+            low, high = low + matrix.most(*ends[::-1]), high + matrix.most(*ends)
+        low, high = (end.expand(len(self.lo), -1) for end in (low, high))
         return self.batch.inward(step, low, high)
 
     def directly(self, rows: Mapping[int, Tensor], const: Tensor, error: Tensor | None) -> Tensor:

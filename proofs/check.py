@@ -46,6 +46,7 @@ from typing import Any
 SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coefficients, bounds, weights
 FLOAT = {"exp": 22, "log": 22}  # 2^-24 else: how far float32 is off, relatively
 ABSOLUTE = {"erf": 20, "sigmoid": 22}  # and by how much altogether
+FUNCTIONS = ["relu", "exp", "log", "erf", "sigmoid", "reciprocal", "sqrt", "product"]
 EVERY = 3  # so seldom is a box bounded before it is cut
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
@@ -307,10 +308,7 @@ class Problem:
     def operation(self, op: list[Any], values: list[Any], tensors: Any) -> range:
         """Append one operation of a network; `values` are the units of its earlier values."""
         match op:
-            case [
-                "relu" | "exp" | "log" | "erf" | "sigmoid" | "reciprocal" | "sqrt" | "product" as kind,
-                *read,
-            ]:
+            case [kind, *read] if kind in FUNCTIONS:
                 need(len(read) == 1 + (kind == "product"), f"{kind} of {len(read)} values")
                 return self.add([(kind, units) for units in zip(*(values[s] for s in read), strict=True)])
             case ["step", s, t]:  # where one is above the other: float32 compares without rounding
@@ -326,13 +324,15 @@ class Problem:
         rows, height = defaultdict[int, list[Any]](list), 0
         for s, places, weight, loops in terms:
             units = values[s] if places is None else [values[s][k] if k >= 0 else None for k in places]
-            w, at = tensors[weight[1:]][2] if weight[0] == "@" else [number(weight)], [(0, 0, 0)]
+            w = tensors[weight[1:]][2] if weight[0] == "@" else [number(weight)]
+            at, taps = [(0, 0, 0)], [(0, 0)]
             need(min(step for loop in loops for step in loop) >= 0, "a step back")
             for n, a, b, c in loops:  # how often, and the steps of row, weight and unit
-                at = [(row + i * a, k + i * b, u + i * c) for row, k, u in at for i in range(n)]
+                at = [(row + i * a, k + i * b, u + i * c) for row, k, u in at for i in range(n if a else 1)]
+                taps = taps if a else [(k + i * b, u + i * c) for k, u in taps for i in range(n)]
             for row, k, u in at:
-                if w[k] and units[u] is not None:  # 0 v adds no rounding
-                    rows[row].append((units[u], w[k]))
+                pairs = ((units[u + v], w[k + j]) for j, v in taps)
+                rows[row] += [(unit, x) for unit, x in pairs if x and unit is not None]  # 0 v is not rounded
             height = max(height, at[-1][0] + 1)
         shift, forms = tensors[const[1:]][2] if const[0] == "@" else [number(const)], []
         twice = dict[int, Form]()
@@ -401,10 +401,10 @@ class Problem:
         """Append affine units; `depth` float32 roundings are on the way of any term. Weights are rounded
         to multiples of 2^-FINE, which the rounding errors cover."""
         one = 1 << FINE
-        grains = [{j: w * one for j, w in f.items() if w} for f in forms]
-        rows = [dict(zip(f, map(int, f.values()), strict=True)) for f in grains]
-        spread = reduce(or_, (w for row in rows for w in row.values()), one)
-        off = grains != rows
+        grains = {w: int(w * one) for w in {w for form in forms for w in form.values()}}
+        rows = [{j: grains[w] for j, w in form.items() if w} for form in forms]
+        spread = reduce(or_, grains.values(), one)
+        off = any(w * one != grain for w, grain in grains.items())
         units = self.add(rows, FINE + 1 - (spread & -spread).bit_length(), depth * self.single or -off)
         for u, form in zip(units, forms, strict=True):  # sums of whole numbers are whole in float32, too
             self.whole.update([u] if all(j in self.whole and w % 1 == 0 for j, w in form.items()) else [])
@@ -424,8 +424,7 @@ class Box:
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth: int = outer.depth + 1 if outer else 0
-        self.lines, self.radii = dict[int, Any](), dict[int, int]()
-        self.steep = Counter[int]()  # slopes above 1
+        self.lines, self.radii, self.steep = dict[int, Any](), dict[int, int](), Counter[int]()  # above 1
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
 
@@ -466,7 +465,7 @@ class Box:
         they read; or those that depend on some inputs only, which are known."""
         problem, one = self.problem, self.problem.one
         narrow = (self.high[u] - self.low[u] < 2 for u in problem.layers[0].units)
-        self.point = not self.exact and (rough or until >= 0 or all(narrow))
+        self.point, self.near = not self.exact and (rough or until >= 0), not self.exact and all(narrow)
         for layer, units in () if self.settled else problem.between(self.fixed, until):
             if layer.columns is None:
                 for u in units:
@@ -484,7 +483,9 @@ class Box:
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             first = [u for u in doubtful if self.low[u] == -inf]
-            for u in units if self.point or self.steep else first:  # what is read often says enough
+            for u in (
+                units if self.point or self.near or self.steep else first
+            ):  # what is read often says enough
                 (pick, row, sizes), off = problem.row(u), self.radii.get(u, 0)
                 ends = pick(self.low), pick(self.high)
                 twice = sum(sum(map(mul, row, end)) for end in ends)
@@ -493,9 +494,10 @@ class Box:
                 problem.work += len(row)
             if self.point:
                 continue
-            if not self.exact:  # a unit above 0 that is known to an eighth is known well enough
-                wide = (0 < self.high[u] < 8 * (self.high[u] - self.low[u]) for u in doubtful)
-                doubtful = [u for u, far in zip(doubtful, wide, strict=True) if far or u in problem.curved]
+            if not self.exact:  # enough: to an eighth, above 0; at a point: closely beside the layer's size
+                least = max(self.sizes[u] for u in units) >> 6 if self.near else 0
+                wide = [(u, gap) for u in doubtful if (gap := self.high[u] - self.low[u]) > least]
+                doubtful = [u for u, gap in wide if u in problem.curved or 0 < self.high[u] < 8 * gap]
             tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
             for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
                 low, high = -bottom >> keep, -(-top >> keep)
@@ -547,12 +549,8 @@ class Box:
                 square = sources[0] == sources[1]
                 low, high = corners(v, w, square)
                 least, most = corners([x - s for x in v], [y - t for y in w], square)
-                low, high, least, most = (
-                    low // one,
-                    -(-high // one),
-                    (least - s * t) // one,
-                    -((s * t - most) // one),
-                )
+                low, high = low // one, -(-high // one)
+                least, most = (least - s * t) // one, -((s * t - most) // one)
             case _:
                 need(kind != "reciprocal" or low > 0 or high < 0, "dividing by what may be 0")
                 ends = [enclosed(kind, end, one) for end in (low, high)]
@@ -609,11 +607,12 @@ class Box:
 
     def closed(self, formula: Formula, slopes: dict[int, int]) -> bool:
         """Whether these bounds show it."""
-        forms = list[Any]()
-        for _, form, _ in flat(formula, "and", "or"):
-            below = lcm(*(w.denominator for w in form.values()))
-            forms.append({u: int(w * below) for u, w in form.items()})
-        if (self.point or self.steep) and decided(formula, (self.top(form, 1) for form in forms)):
+        parts = [form for _, form, _ in flat(formula, "and", "or")]
+        below = [lcm(*(w.denominator for w in form.values())) for form in parts]
+        forms = [{u: int(w * n) for u, w in form.items()} for form, n in zip(parts, below, strict=True)]
+        if (self.point or self.near or self.steep) and decided(
+            formula, (self.top(form, 1) for form in forms)
+        ):
             return True
         ways = sorted({self.exact, True})
         return any(decided(formula, iter(self.upper(forms, slopes, exact)[0])) for exact in ways)
@@ -727,7 +726,8 @@ def check_witness(problem: Problem, witness: list[str]) -> int:
         need(low <= value <= high and (value.denominator == 1 or not whole), "the witness is out of range")
         need(not problem.single or single(value), "the witness is no float32 point")
     need(problem.forms == [{u: 1} for u in range(len(point))], "a witness needs no lemmas")
-    need(Box(problem).at(enumerate(point)).refuted(("and", problem.parts), {}), "it may satisfy the claim")
+    problem.ranges = [(v, v, ends[2]) for v, ends in zip(point, problem.ranges, strict=True)]
+    need(Box(problem).refuted(("and", problem.parts), {}), "it may satisfy the claim")
     return 1
 
 

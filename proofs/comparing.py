@@ -15,9 +15,10 @@ import numpy as np
 
 from .expressions import Expr
 from .formulas import Atom, atoms, flat
+from .maps import Matrix
 from .obligations import Obligation, bind
 from .pairing import Twin
-from .program import Affine, Matrix, Program, Relu, Step
+from .program import Affine, Program, Relu, Step
 from .translation import Form
 
 NAME = "two calls compared"

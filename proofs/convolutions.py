@@ -17,6 +17,7 @@ import torch
 from .arithmetic import add
 from .faults import RefusalError
 from .linear_maps import contract
+from .maps import Map, placed
 from .ramps import rounded
 from .symbols import Handler, Symbol, Tracer
 from .tape import Array, Ids
@@ -61,8 +62,8 @@ def convolution_loops(
     ]
 
 
-def convolution_matrix(kernel: Array, size: int, places: list[int] | None, *geometry: Any) -> Array:
-    """Matrix [out, size] of a convolution; `places` are where the image's components lie, -1 for none."""
+def convolution_matrix(kernel: Array, size: int, places: list[int] | None, *geometry: Any) -> Map:
+    """Map [out, size] of a convolution; `places` are where the image's components lie, -1 for none."""
     loops = convolution_loops(kernel.shape, *geometry)
     at = np.zeros((3, 1), dtype=np.int64)
     for n, *steps in loops:
@@ -71,9 +72,8 @@ def convolution_matrix(kernel: Array, size: int, places: list[int] | None, *geom
     if places is not None:
         components = np.array(places)[components]
     inside = components >= 0
-    matrix = np.zeros((prod(n for n, row, *_ in loops if row), size))
-    matrix[rows[inside], components[inside]] = kernel.ravel()[weights[inside]]
-    return matrix
+    shape = prod(n for n, row, *_ in loops if row), size
+    return placed(shape, rows[inside], components[inside], kernel.ravel()[weights[inside]])
 
 
 def convolved(

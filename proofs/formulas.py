@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .program import Matrix
+from .maps import Matrix
 from .translation import Form
 
 MAX_ATOMS = 50_000

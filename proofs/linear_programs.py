@@ -102,9 +102,8 @@ class RegionProgram:
                 const = self.bounds.batch.consts[number].cpu().numpy()
                 matrix = np.zeros((step.size, self.width))
                 for source, weights in self.bounds.batch.matrices[number].items():
-                    dense = weights.dense.cpu().numpy()
-                    matrix = matrix + dense @ made[source][0]
-                    const = const + dense @ made[source][1]
+                    matrix = matrix + weights.matrix @ made[source][0]
+                    const = const + weights.matrix @ made[source][1]
                 made.append((matrix, const))
             elif isinstance(step, Function):
                 made.append(self.between(number, made))

@@ -13,12 +13,15 @@ from fractions import Fraction
 
 import numpy as np
 
+from .maps import Matrix, dense
 from .obligations import Obligation
-from .program import Affine, Matrix, Program, Relu
+from .program import Affine, Program, Relu
 
 TOLERANCE = 1e-3
 """How far a row may lie from a multiple of another, relative to its own length."""
 _BITS = 40
+_LARGEST = 1 << 26
+"""Entries of matrices whose rows are compared."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def _layer(program: Program, step: int) -> tuple[int, Matrix, Matrix] | None:
     if not isinstance(affine, Affine) or len(affine.terms) != 1:
         return None
     ((source, matrix),) = affine.terms
-    return source, matrix.astype(np.float64), affine.const.astype(np.float64)
+    if math.prod(matrix.shape) > _LARGEST:
+        return None
+    return source, dense(matrix).astype(np.float64), affine.const.astype(np.float64)
 
 
 def _compared(

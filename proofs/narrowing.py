@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from .formulas import Atom, Both, Either, Formula, atoms
+from .maps import Map, dense, placed, read_by
 from .obligations import Obligation
-from .program import Affine, Free, Function, Matrix, Program, Relu
+from .program import Affine, Free, Function, Program, Relu
 from .translation import Form
 
 _TRUE = Atom(Form(), strict=False)
@@ -62,21 +63,20 @@ def _parts(formula: Formula) -> list[Formula]:
 def _read(program: Program, parts: list[Formula]) -> set[int]:
     """Free variables on which functions or atoms depend; through affine steps they may cancel."""
     n = program.size(0)
-    linear: list[Matrix] = [np.eye(n)]
+    every = np.arange(n)
+    linear: dict[int, Map] = {0: placed((n, n), every, every, np.ones(n))}  # of steps that are more than 0
     read = np.zeros(n, dtype=bool)
-    for step in program.steps[1:]:
+    for number, step in enumerate(program.steps[1:], 1):
         if isinstance(step, Affine):
-            parts_of = (m.astype(np.float64) @ linear[s] for s, m in step.terms)
-            linear.append(sum(parts_of, start=np.zeros((step.size, n))))
-        elif isinstance(step, Relu):
-            read |= linear[step.source].any(axis=0)
-            linear.append(np.zeros((step.size, n)))
-        elif isinstance(step, Function):
-            for source in step.sources:
-                read |= linear[source].any(axis=0)
-            linear.append(np.zeros((step.size, n)))
+            parts_of = [m.astype(np.float64) @ linear[s] for s, m in step.terms if s in linear]
+            if parts_of:
+                linear[number] = sum(parts_of[1:], start=parts_of[0])
+        elif isinstance(step, Relu | Function):
+            for source in (step.source,) if isinstance(step, Relu) else step.sources:
+                read |= read_by(linear[source]) if source in linear else False
     for form in (atom.form for part in parts for atom in atoms(part)):
-        read |= sum((float(c) * linear[s][i] for (s, i), c in form.terms), start=np.zeros(n)) != 0
+        rows = (float(c) * dense(linear[s][[i]])[0] for (s, i), c in form.terms if s in linear)
+        read |= sum(rows, start=np.zeros(n)) != 0
     return set(map(int, read.nonzero()[0]))
 
 

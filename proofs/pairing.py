@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .program import Affine, Matrix, Program, Relu
+from .maps import Matrix
+from .program import Affine, Program, Relu
 
 Interval = tuple[Tensor, Tensor]
 Twin = tuple[int, int, Fraction]

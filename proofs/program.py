@@ -15,12 +15,10 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import numpy as np
 
-Matrix = np.ndarray[Any, np.dtype[Any]]
-"""float64, every entry meant exactly; or objects, each a Fraction."""
+from .maps import Map, Matrix, entries
 
 _CONTEXT = Context(prec=60)
 _BITS = 512
@@ -34,10 +32,10 @@ class Affine:
     """Σ M v + c; `terms` are (source step, M [rows, size of source]), `sizes` the magnitudes that are rounded
     where a row reads a component more than once."""
 
-    terms: tuple[tuple[int, Matrix], ...]
+    terms: tuple[tuple[int, Map], ...]
     const: Matrix
     depth: int = 0
-    sizes: tuple[tuple[int, Matrix], ...] = ()
+    sizes: tuple[tuple[int, Map], ...] = ()
 
     @property
     def size(self) -> int:
@@ -50,8 +48,8 @@ class Affine:
         M = N / D."""
         found = []
         for source, matrix in self.terms:
-            rows, columns = np.nonzero(matrix)
-            distinct, places = np.unique(matrix[rows, columns], return_inverse=True)
+            rows, columns, values = entries(matrix)
+            distinct, places = np.unique(values, return_inverse=True)
             whole, scale = integers(distinct)
             found.append((source, rows, columns, whole[places.ravel()], scale))
         return found
@@ -144,7 +142,9 @@ class Program:
             else:
                 rows = step.const % 1 == 0
                 for source, matrix in step.terms:
-                    rows = rows & ((matrix == 0) | ((matrix % 1 == 0) & found[source])).all(-1)
+                    reading, read, values = entries(matrix)
+                    broken = (values % 1 != 0) | ~found[source][read]
+                    rows[reading[broken.astype(bool)]] = False
                 found.append(rows.astype(bool))
         return found
 
@@ -207,10 +207,10 @@ def _short(value: Fraction) -> Fraction:
 def _exact_affine(step: Affine, values: list[Matrix]) -> Matrix:
     """Through integers with one denominator: an order of magnitude faster than sums of fractions."""
     total = np.array([Fraction(c) for c in step.const], dtype=object)
-    for source, rows, columns, entries, scale in step.integral:
+    for source, rows, columns, factors, scale in step.integral:
         whole, below = integers(values[source])
         sums = np.zeros(step.size, dtype=object)
-        np.add.at(sums, rows, entries * whole[columns])
+        np.add.at(sums, rows, factors * whole[columns])
         total = total + np.array([Fraction(int(p), below * scale) for p in sums], dtype=object)
     return total
 

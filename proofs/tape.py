@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,14 @@ import torch
 from torch import Tensor
 
 from .faults import RefusalError
+from .maps import compressed
 
 Operation = list[Any]
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 SECOND, WEIGHTS = 1 << 40, 1 << 44
-MOST_CELLS = 1 << 17
+MOST_CELLS = 1 << 19
 MOST_ENTRIES = 1 << 27
 """Of the matrices that operations stand for."""
 _EXACT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -239,12 +241,22 @@ class Writer:
     def append(self, operation: Operation, size: int) -> int:
         """Append an operation; gives the number of its value."""
         if operation[0] == "affine":
-            self.entries += size * sum(self.sizes[term[0]] for term in operation[1])
+            self.entries += sum(self.entries_of(size, *term) for term in operation[1])
             if self.entries > MOST_ENTRIES:
                 raise TooLargeError(f"maps with more than {MOST_ENTRIES} entries")
         self.operations.append(operation)
         self.sizes.append(size)
         return len(self.operations)
+
+    def entries_of(self, size: int, source: int, kind: str, *how: Any) -> int:
+        """What the matrix of a map holds: all its entries, or those that are not 0 and their places."""
+        shape, filled = (size, self.sizes[source]), size
+        if kind == "matrix":
+            filled = self.tape.parameters[how[0]].numel()
+        elif kind == "convolution":
+            kernel, groups, swapped = self.tape.parameters[how[0]].shape, *how[-3:-1]
+            filled = size * prod(kernel[2:]) * (kernel[0] // groups if swapped else kernel[1])
+        return 2 * filled if compressed(shape, filled) else prod(shape)
 
     def write(self, record: Record, kept: Ids) -> None:
         """Write a record for the cells that are needed."""

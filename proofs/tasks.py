@@ -116,6 +116,7 @@ def refuted(task: Task, obligation: Obligation | None, witness: Witness) -> Verd
     if certificate is not None:
         return Refuted(witness, certificate)
     if task.claim.semantics == "float32":
+        task.note(f"the counterexample has no certificate: {judgement.message[:200]}")
         return Refuted(witness, None, ("torch's order of summation at the witness",))
     return Unknown(falsify.NAME, f"checker rejected the counterexample: {judgement.message[:200]}")
 

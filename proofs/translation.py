@@ -12,7 +12,8 @@ import numpy as np
 
 from .convolutions import convolution_matrix
 from .lowering import Graph
-from .program import Affine, Function, Jump, Matrix, Program, Relu
+from .maps import Map, Matrix, entries, placed
+from .program import Affine, Function, Jump, Program, Relu
 from .tape import Operation
 
 
@@ -134,51 +135,64 @@ class _Network:
             (source, self.map(number, k, how, self.program.size(source)))
             for k, (source, how) in enumerate(parts)
         ]
-        terms, sizes = dict[int, Matrix](), dict[int, Matrix]()
+        terms, sizes = dict[int, Map](), dict[int, Map]()
         for source, matrix in maps:
             if source in terms:  # what cancels is rounded before
                 sizes[source] = sizes.get(source, abs(terms[source])) + abs(matrix)
             terms[source] = terms[source] + matrix if source in terms else matrix
-        size = len(maps[0][1])
+        size = maps[0][1].shape[0]
         offset = self.graph.tensors[const[1:]] if const[0] == "@" else np.array([float(Fraction(const))])
         offset = np.repeat(offset.ravel(), size // offset.size)
         depth = roundings([matrix for _, matrix in maps], offset) if self.rounding else 0
         read = tuple(sorted(sizes.items())) if depth else ()
         return self.program.add(Affine(tuple(sorted(terms.items())), offset, depth, read))
 
-    def map(self, number: int, k: int, how: list[Any], size: int) -> Matrix:
+    def map(self, number: int, k: int, how: list[Any], size: int) -> Map:
         make = partial(linear_map, how, self.graph.tensors, size)
         return self.graph.once((number, k, size), make)
 
 
-def roundings(matrices: list[Matrix], offset: Matrix) -> int:
+def roundings(matrices: list[Map], offset: Matrix) -> int:
     """float32 roundings on the way of any term of a row: n - 1 sums, a product unless by 1, a constant unless
     it stands alone."""
-    terms = sum((m != 0).sum(axis=1) for m in matrices)
+    read = [entries(m) for m in matrices]
+    terms = np.zeros(len(offset), dtype=np.int64)
+    for rows, _, _ in read:
+        terms += np.bincount(rows, minlength=len(offset))
     longest = int(terms.max(initial=0))
-    plain = all(bool(np.isin(m, (-1.0, 0.0, 1.0)).all()) for m in matrices)
+    plain = all(bool((abs(values) == 1).all()) for _, _, values in read)
     added = (offset != 0) & ((terms > 0) | (offset.astype(np.float32) != offset))
     return max(longest - plain, 0) + bool(added.any())
 
 
-def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Matrix:
-    """Matrix [out, in] of a "times", "pick", "scale", "matrix" or "convolution" of `size` numbers."""
+def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Map:
+    """Map [out, in] of a "times", "pick", "scale", "matrix" or "convolution" of `size` numbers."""
     kind, *rest = how
     if kind == "pick":
-        places, factor = rest
-        chosen: Matrix = np.vstack([np.eye(size), np.zeros(size)])[places] * float(Fraction(factor))
-        return chosen
+        return _picking(size, rest[0], np.full(len(rest[0]), float(Fraction(rest[1]))))
     if kind == "times":
-        scaled: Matrix = np.eye(size) * float(Fraction(rest[0]))
-        return scaled
+        return _picking(size, np.arange(size), np.full(size, float(Fraction(rest[0]))))
     if kind == "scale":
         name, copies, places = rest
-        diagonal: Matrix = np.tile(tensors[name].ravel(), copies)[:, None]
-        return diagonal * linear_map(["pick", places, "1"], tensors, size)
+        return _picking(size, places, np.tile(tensors[name].ravel(), copies))
     if kind == "matrix":
         name, transposed, places = rest
         weights = tensors[name].reshape(-1, tensors[name].shape[-1])
         weights = weights.T if transposed else weights
-        return weights if places is None else weights @ linear_map(["pick", places, "1"], tensors, size)
+        return weights if places is None else _reading(weights, size, np.array(places, dtype=np.int64))
     name, *geometry, places = rest
     return convolution_matrix(tensors[name], size, places, *geometry)
+
+
+def _picking(size: int, places: Sequence[int] | Matrix, factors: Matrix) -> Map:
+    """One component for each row, times a factor; -1 for none."""
+    columns = np.asarray(places, dtype=np.int64)
+    rows = np.flatnonzero((columns >= 0) & (factors != 0))
+    return placed((len(columns), size), rows, columns[rows], factors[rows])
+
+
+def _reading(weights: Matrix, size: int, places: Matrix) -> Map:
+    """A matrix whose column k is at `places[k]`, -1 for nowhere, no two at one place."""
+    out, inside = len(weights), np.flatnonzero(places >= 0)
+    rows, columns = np.repeat(np.arange(out), len(inside)), np.tile(places[inside], out)
+    return placed((out, size), rows, columns, weights[:, inside].ravel())

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, flat
+from assay.proofs.maps import entries
 from assay.proofs.program import Affine, Program, Relu
 from assay.proofs.search import Deadline, Search, fuzzy
 from assay.proofs.translation import Form
@@ -179,7 +180,7 @@ def _only_input(program: Program, form: Form) -> int | None:
         if step == 0:
             read.add(i)
         elif isinstance(source, Affine) and all(s == 0 for s, _ in source.terms):
-            read.update(int(j) for _, m in source.terms for j in m[i].nonzero()[0])
+            read.update(int(j) for _, m in source.terms for j in entries(m[[i]])[1])
         else:
             return None
     return read.pop() if len(read) == 1 else None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from assay.proofs.bounds import Bounds
 from assay.proofs.formulas import Atom, Both, Formula
+from assay.proofs.maps import entries
 from assay.proofs.program import Affine, Free, Function, Jump, Relu, Step
 from assay.proofs.search import Search
 from assay.proofs.translation import Form
@@ -115,8 +116,8 @@ class Encoding:
         """Define the rows of an affine step, each with its rounding error."""
         radius = self.bounds.radius(number)
         for i in range(step.size):
-            terms = [(f"v{s}_{j}", Fraction(m[i, j])) for s, m in step.terms for j in m[i].nonzero()[0]]
-            terms = [(self.name(name), value) for name, value in terms]
+            rows = [(s, zip(*entries(matrix[[i]])[1:], strict=True)) for s, matrix in step.terms]
+            terms = [(self.name(f"v{s}_{j}"), Fraction(c)) for s, row in rows for j, c in row]
             body = [_number(Fraction(step.const[i])), *(f"(* {_number(c)} {name})" for name, c in terms)]
             if radius is not None:
                 error = Fraction(float(radius[0, i])) * (1 + _SLACK)

@@ -210,3 +210,34 @@ def test_what_cancels_in_a_row_is_rounded_before(large, least, most):
         box.settle()
         unit = next(layer.units[0] for layer in problem.layers if problem.gross.keys() & layer.units)
         assert ends[0] <= (box.high[unit] - box.low[unit]) / 2 / problem.one <= ends[1]
+
+
+class Deep(nn.Module):
+    """Steps beside what they read, which interval arithmetic tells ever less of."""
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.out = nn.Linear(width, 1)
+
+    def forward(self, x):
+        """One number for each x."""
+        for layer in self.layers:
+            x = x + layer(x).relu() - layer(x) * 0.5
+        return self.out(x)
+
+
+def test_a_point_of_a_deep_network_takes_few_multiplications():
+    torch.manual_seed(0)
+    depth, width = 16, 24
+    module = Deep(depth, width)
+    value = module(torch.ones(1, width)).item()
+    network = Network("deep", module, "regression", "real", (width,))
+    asked = [
+        claim(f"f(x)[0] {sign} {value:.8f}", {f"x[0..{width - 1}]": "real 1..1"}, semantics="float32")
+        for sign in (f"<= {-0.01 * abs(value):.8f} +", f">= {-0.01 * abs(value):.8f} +")
+    ]
+    outcomes = verify(asked, networks={"f": network}, budget_s=20)
+    assert [outcome.status for outcome in outcomes] == ["refuted", "proved"]
+    assert all(outcome.verdict.certificate for outcome in outcomes)
+    assert all(outcome.lengths.operations < 1000 * depth * width**2 for outcome in outcomes)
