@@ -88,7 +88,9 @@ def read_weights(path: str | Path) -> tuple[str, Any]:
             sha.update(f"{name}\0torch.{dtype}\0{tuple(shape)}\0".encode() + raw)
             if code == "H":  # the first half of a float32
                 code, raw = "f", b"".join(b"\0\0" + raw[k : k + 2] for k in range(0, len(raw), 2))
-            tensors[name] = dtype, shape, [v for (v,) in struct.iter_unpack(f"<{code}", raw)] if code else []
+            plain = code in ("f", "d") and sys.byteorder == "little"
+            unpacked = memoryview(raw).cast(code) if plain else struct.iter_unpack(f"<{code or 'x'}", raw)
+            tensors[name] = dtype, shape, unpacked if plain else [v for (v,) in unpacked] if code else []
     return sha.hexdigest(), tensors
 
 
@@ -200,8 +202,7 @@ class Problem:
         self.names, self.forms, self.ranges = dict[str, range](), list[Form](), list[Any]()
         self.layers, self.made, self.called = list[Any](), list[Any](), dict[Any, Any]()
         self.readers, self.curved, self.whole = Counter[int](), set[int](), set[int]()
-        self.gross = dict[int, Any]()  # magnitudes of weights, where a unit is read more than once
-        self.rows, self.chosen = dict[int, Any](), dict[Any, Any]()
+        self.gross, self.rows, self.chosen = dict[int, Any](), dict[int, Any](), dict[Any, Any]()
         self.declare("", 1, Fraction(1), Fraction(1), True)
         for name, kind, low, high, size in declared:
             self.declare(name, size, number(low), number(high), WHOLE[kind])
@@ -258,8 +259,7 @@ class Problem:
                 won = [atom(forms[k], f, j < k, true) for j, f in enumerate(forms) if j != k]
                 return "and" if true else "or", won
             case ["<=" | "<" as sign, left, right]:
-                small, large = self.form(left), self.form(right)
-                return atom(large, small, sign == "<", true)
+                return atom(small=self.form(left), large=self.form(right), strict=sign == "<", true=true)
         raise ValueError(f"no statement of the language: {str(node)[:60]}")
 
     def form(self, node: Any) -> Form:
@@ -330,9 +330,11 @@ class Problem:
             for n, a, b, c in loops:  # how often, and the steps of row, weight and unit
                 at = [(row + i * a, k + i * b, u + i * c) for row, k, u in at for i in range(n if a else 1)]
                 taps = taps if a else [(k + i * b, u + i * c) for k, u in taps for i in range(n)]
+            dense = at[-1][1] + len(taps) <= len(w) and all(j == i for i, (j, _) in enumerate(taps))
             for row, k, u in at:
-                pairs = ((units[u + v], w[k + j]) for j, v in taps)
-                rows[row] += [(unit, x) for unit, x in pairs if x and unit is not None]  # 0 v is not rounded
+                taken = w[k : k + len(taps)] if dense else [w[k + j] for j, _ in taps]
+                got = zip((units[u + v] for _, v in compress(taps, taken)), filter(None, taken), strict=True)
+                rows[row] += [(unit, x) for unit, x in got if unit is not None]  # 0 v is not rounded
             height = max(height, at[-1][0] + 1)
         shift, forms = tensors[const[1:]][2] if const[0] == "@" else [number(const)], []
         twice = dict[int, Form]()
@@ -346,10 +348,9 @@ class Problem:
         depth = max(max(map(len, rows.values())) - plain, 0)
         depth += any(form.get(0) and (rows[i] or not single(form[0])) for i, form in enumerate(forms))
         units = self.affine(forms, depth)
-        for i, form in twice.items():  # what cancels is rounded before
+        for i, form in twice.items():  # what cancels is rounded before: magnitudes of all that is read
             self.gross[units[i]] = {j: -(-w * 2**FINE // 1) for j, w in form.items()}
-            if any(x % 1 for _, x in rows[i]):
-                self.whole.discard(units[i])
+        self.whole -= {units[i] for i in twice if any(x % 1 for _, x in rows[i])}
         return units
 
     def add(self, made: list[Any], bits: int = SLOPE, errs: int = 0) -> range:
@@ -623,8 +624,7 @@ class Box:
         problem, sizes, bound = self.problem, self.sizes, 0
         keep, last = problem.precise if exact else KEEP, max((u for f in forms for u in f), default=0)
         layers = [layer for layer in reversed(problem.layers) if layer.units[0] <= last]
-        size: int = max((abs(w) for f in forms for w in f.values()), default=0) << keep
-        change = size
+        change = size = int(max((abs(w) for f in forms for w in f.values()), default=0)) << keep
         for layer in layers:
             more = size * layer.norm * max([1, *(self.steep[u] for u in layer.units if self.steep)])
             change, size = max(change, more), size + (more >> layer.bits) + 1

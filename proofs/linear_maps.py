@@ -41,14 +41,22 @@ def _views(t: Tracer, ids: Ids) -> list[Group]:
     for transposed, inner, outer in ((False, column, row), (True, row, column)):
         if not (outer == outer[:1]).all():
             continue
-        patterns, which = np.unique(inner, axis=1, return_inverse=True)
+        patterns, which = _columns(inner)
         groups = [
-            (transposed, np.flatnonzero(which.ravel() == k), pattern, outer[0][which.ravel() == k])
+            (transposed, np.flatnonzero(which == k), pattern, outer[0][which == k])
             for k, pattern in enumerate(patterns.T)
         ]
         if all(len(np.unique(places)) == len(places) for _, _, places, _ in groups):
             return groups
     return []
+
+
+def _columns(array: Ids) -> tuple[Ids, Ids]:
+    """The distinct columns of an array, and the number of each column among them."""
+    if array.shape[1] and (array == array[:, :1]).all():
+        return array[:, :1], np.zeros(array.shape[1], dtype=np.int64)
+    patterns, which = np.unique(array, axis=1, return_inverse=True)
+    return patterns, which.ravel()
 
 
 def _mapped(t: Tracer, x: Ids, weights: Ids, groups: list[Group], bias: str | None) -> Ids:

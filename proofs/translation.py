@@ -179,7 +179,9 @@ def linear_map(how: list[Any], tensors: dict[str, Matrix], size: int) -> Map:
         name, transposed, places = rest
         weights = tensors[name].reshape(-1, tensors[name].shape[-1])
         weights = weights.T if transposed else weights
-        return weights if places is None else _reading(weights, size, np.array(places, dtype=np.int64))
+        return _reading(
+            weights, size, np.arange(size) if places is None else np.array(places, dtype=np.int64)
+        )
     name, *geometry, places = rest
     return convolution_matrix(tensors[name], size, places, *geometry)
 
@@ -193,6 +195,6 @@ def _picking(size: int, places: Sequence[int] | Matrix, factors: Matrix) -> Map:
 
 def _reading(weights: Matrix, size: int, places: Matrix) -> Map:
     """A matrix whose column k is at `places[k]`, -1 for nowhere, no two at one place."""
-    out, inside = len(weights), np.flatnonzero(places >= 0)
-    rows, columns = np.repeat(np.arange(out), len(inside)), np.tile(places[inside], out)
-    return placed((out, size), rows, columns, weights[:, inside].ravel())
+    inside = np.flatnonzero(places >= 0)
+    rows, columns = np.nonzero(weights[:, inside])
+    return placed((len(weights), size), rows, places[inside][columns], weights[rows, inside[columns]])
