@@ -172,12 +172,13 @@ def layers(sought: Search) -> list[list[Any]]:
     """The program and the atoms as weights and biases of an MLP: what lies between ReLUs is one map."""
     import numpy as np
     from assay.proofs.formulas import atoms
+    from assay.proofs.maps import dense
     from assay.proofs.program import Affine
 
     made, maps = [], {0: (np.eye(len(sought.lo)), np.zeros(len(sought.lo)))}
     for number, step in enumerate(sought.obligation.program.steps[1:], 1):
         if isinstance(step, Affine):
-            parts = [(matrix.astype(float), *maps[source]) for source, matrix in step.terms]
+            parts = [(dense(matrix).astype(float), *maps[source]) for source, matrix in step.terms]
             shift = step.const.astype(float) + sum(m @ const for m, _, const in parts)
             maps[number] = sum(m @ rows for m, rows, _ in parts), shift
         else:
@@ -223,8 +224,7 @@ def lirpa() -> None:
         linear = nn.Linear(len(weight[0]), len(weight))
         linear.weight.data, linear.bias.data = torch.tensor(weight), torch.tensor(bias)
         parts += [linear, nn.ReLU()]
-    # the first map takes the free variables to the inputs, the last one the outputs to the atoms
-    module = nn.Sequential(parts[0], *parts[2:-3], parts[-2])
+    module = nn.Sequential(*parts[:-1])
     lo, hi = (torch.tensor([query[side]]) for side in ("lo", "hi"))
     torch.ones(1, requires_grad=True).sum().backward()  # type: ignore[no-untyped-call]
     found: dict[str, list[float]] = {}
@@ -277,12 +277,13 @@ def cases(formula: Formula) -> list[list[list[Any]]]:
 
 def program(obligation: Obligation) -> dict[str, Any]:
     """The program as JSON data."""
+    from assay.proofs.maps import dense
     from assay.proofs.program import Affine, Free, Relu
 
     steps: list[Any] = []
     for step in obligation.program.steps:
         if isinstance(step, Affine):
-            terms = [[source, matrix.astype(float).tolist()] for source, matrix in step.terms]
+            terms = [[source, dense(matrix).astype(float).tolist()] for source, matrix in step.terms]
             steps.append(["affine", terms, step.const.astype(float).tolist()])
         elif isinstance(step, Relu):
             steps.append(["relu", step.source, step.size])
