@@ -47,7 +47,7 @@ SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coef
 FLOAT = {"exp": 22, "log": 22}  # 2^-24 else: how far float32 is off, relatively
 ABSOLUTE = {"erf": 20, "sigmoid": 22}  # and by how much altogether
 FUNCTIONS = ["relu", "exp", "log", "erf", "sigmoid", "reciprocal", "sqrt", "product"]
-EVERY = 3  # so seldom is a box bounded before it is cut
+EVERY, NEAR = 3, 128  # so seldom is a box bounded before it is cut, so many units at once
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
@@ -419,13 +419,16 @@ class Box:
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
-        self.fixed = 0  # the inputs, as bits, that were set, where what depends on them alone is bounded
         self.low: list[Any] = [*outer.low] if outer else [-v for v in unknown]
         self.high: list[Any] = [*outer.high] if outer else unknown
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
-        self.depth: int = outer.depth + 1 if outer else 0
-        self.lines, self.radii, self.steep = dict[int, Any](), dict[int, int](), Counter[int]()  # above 1
+        self.depth, self.fixed = outer.depth + 1 if outer else 0, 0  # `fixed`: inputs that were set, as bits
+        self.lines, self.radii, self.steep = (
+            dict[int, Any](),
+            dict[int, int](),
+            Counter[int](),
+        )  # steep: above 1
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
 
@@ -499,12 +502,13 @@ class Box:
                 least = max(self.sizes[u] for u in units) >> 6 if self.near else 0
                 wide = [(u, gap) for u in doubtful if (gap := self.high[u] - self.low[u]) > least]
                 doubtful = [u for u, gap in wide if u in problem.curved or 0 < self.high[u] < 8 * gap]
-            tops, keep = self.upper([{u: sign} for u in doubtful for sign in (1, -1)], {}, self.exact)
-            for u, top, bottom in zip(doubtful, tops[::2], tops[1::2], strict=True):
-                low, high = -bottom >> keep, -(-top >> keep)
-                if u in problem.whole:
-                    low, high = -(-low // one) * one, high // one * one
-                self.set(u, low, high)
+            for part in (doubtful[k : k + NEAR] for k in range(0, len(doubtful), NEAR)):
+                tops, keep = self.upper([{u: sign} for u in part for sign in (1, -1)], {}, self.exact)
+                for u, top, bottom in zip(part, tops[::2], tops[1::2], strict=True):
+                    low, high = -bottom >> keep, -(-top >> keep)
+                    if u in problem.whole:
+                        low, high = -(-low // one) * one, high // one * one
+                    self.set(u, low, high)
         self.settled = until < 0
         self.fixed = max(self.fixed, until)
 
@@ -648,13 +652,13 @@ class Box:
             found[u] += value << (width * k + keep)
         for layer in layers:
             lost = 0
-            for u in layer.units if layer.errs else ():
+            for u in (u for u in layer.units if found[u] and self.radii[u]) if layer.errs else ():
                 bound += (found[u] - 2 * negative(found[u])) * self.radii[u]
             for j, pick, weights in layer.columns or ():
                 read = pick(found)
                 if sizes[j] and (sums := sum(map(mul, filter(None, read), compress(weights, read)))):
-                    found[j] += floor(sums, layer.bits)
-                    lost += sizes[j]
+                    found[j] += floor(sums, layer.bits) if layer.bits else sums
+                    lost += sizes[j] if layer.bits else 0
                     problem.work += len(weights) * len(forms)
             for u in layer.units if layer.columns is None else ():
                 if sizes[u] and (c := found[u]):  # else it is 0 in this box
