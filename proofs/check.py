@@ -415,7 +415,7 @@ class Problem:
 class Box:
     """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms
     of the cuts that led there, `lines` bound a unit from both sides: two intercepts, then each source with
-    the slopes below and above."""
+    the slopes below and above; `steep` counts slopes above 1, `fixed` are the inputs that were set, as bits."""
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
@@ -424,11 +424,7 @@ class Box:
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
         self.depth, self.fixed = outer.depth + 1 if outer else 0, 0  # `fixed`: inputs that were set, as bits
-        self.lines, self.radii, self.steep = (
-            dict[int, Any](),
-            dict[int, int](),
-            Counter[int](),
-        )  # steep: above 1
+        self.lines, self.radii, self.steep = dict[int, Any](), dict[int, int](), Counter[int]()
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
 
