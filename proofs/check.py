@@ -415,7 +415,7 @@ class Problem:
 class Box:
     """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms
     of the cuts that led there, `lines` bound a unit from both sides: two intercepts, then each source with
-    the slopes below and above; `steep` counts slopes above 1, `fixed` are the inputs that were set, as bits."""
+    the slopes below and above; `steep` counts slopes above 1, `fixed` are inputs that were set, as bits."""
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
