@@ -483,9 +483,7 @@ class Box:
             if not self.exact:  # else anew, since errors follow all sizes
                 doubtful = [u for u in doubtful if u in problem.curved or self.low[u] < 0 < self.high[u]]
             first = [u for u in doubtful if self.low[u] == -inf]
-            for u in (
-                units if self.point or self.near or self.steep else first
-            ):  # what is read often says enough
+            for u in units if self.point or self.near or self.steep else first:  # often they say enough
                 (pick, row, sizes), off = problem.row(u), self.radii.get(u, 0)
                 ends = pick(self.low), pick(self.high)
                 twice = sum(sum(map(mul, row, end)) for end in ends)
