@@ -37,7 +37,15 @@ from typing import Any
 from proofs_acas import CALLED, RESULTS, code, cpu
 
 LINES = RESULTS / "proofs_vnncomp.jsonl"
-CATEGORIES = ("rl_benchmarks", "reach_prob_density", "mnist_fc", "collins_rul_cnn", "tllverifybench")
+CATEGORIES = (
+    "rl_benchmarks",
+    "reach_prob_density",
+    "mnist_fc",
+    "collins_rul_cnn",
+    "tllverifybench",
+    "sri_resnet_a",
+    "oval21",
+)
 Row = dict[str, Any]
 Instance = tuple[str, Path, Path]
 
