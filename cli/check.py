@@ -28,8 +28,9 @@ def check(ctx: click.Context, certificates: tuple[str, ...], weights: tuple[str,
 
     The checkers are single files of Python's standard library: ``python check.py CERTIFICATE`` does the same
     for claims, ``python check_bound.py CERTIFICATE`` for accuracy bounds of max-of-K, ``python check_words.py
-    CERTIFICATE`` for those of products.
+    CERTIFICATE`` for those of products. A folder stands for the certificates in it (*.json).
     """
+    certificates = tuple(path for given in certificates for path in in_folder(given))
     missing = [path for path in (*certificates, *weights) if not Path(path).is_file()]
     if missing:
         raise Failure("\n".join(f"{path}: there is no such file" for path in missing))
@@ -42,6 +43,15 @@ def check(ctx: click.Context, certificates: tuple[str, ...], weights: tuple[str,
         for name, paths in by_checker.items()
     ]
     ctx.exit(max(codes))
+
+
+def in_folder(path: str) -> list[str]:
+    """The certificates of a folder in order; a file is itself."""
+    if not Path(path).is_dir():
+        return [path]
+    if not (found := sorted(map(str, Path(path).glob("*.json")))):
+        raise Failure(f"{path}: there is no certificate (*.json) in this folder")
+    return found
 
 
 def checker_of(path: Path) -> str:

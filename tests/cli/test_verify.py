@@ -31,6 +31,17 @@ def test_proved_is_0_and_the_certificate_can_be_checked(run, claims, tmp_path):
     assert "REJECTED" in rejected.stdout
 
 
+def test_a_folder_stands_for_its_certificates(run, claims, tmp_path):
+    run("verify", claims(EQUAL, ANY), "--certificates", "certs")
+    checked = run("check", "certs")
+    assert checked.exit_code == 0
+    assert checked.stdout.count(": accepted: ") == 2
+    (tmp_path / "empty").mkdir()
+    refused = run("check", "empty")
+    assert refused.exit_code == 2
+    assert "empty: there is no certificate (*.json) in this folder" in refused.output
+
+
 def test_refuted_is_1_and_shows_where(run, claims):
     done = run("verify", claims(EQUAL, ANY))
     assert done.exit_code == 1
