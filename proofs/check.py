@@ -47,7 +47,7 @@ SLOPE, KEEP, GRID, FINE = 16, 48, 64, 128  # bits behind the point: slopes, coef
 FLOAT = {"exp": 22, "log": 22}  # 2^-24 else: how far float32 is off, relatively
 ABSOLUTE = {"erf": 20, "sigmoid": 22}  # and by how much altogether
 FUNCTIONS = ["relu", "exp", "log", "erf", "sigmoid", "reciprocal", "sqrt", "product"]
-EVERY, NEAR = 3, 128  # so seldom is a box bounded before it is cut, so many units at once
+EVERY, TOGETHER = 3, 128  # so seldom is a box bounded before it is cut, so many units at once
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 WHOLE = {"real": False, "integer": True, "token": True, "bit": True}
 TYPES = {"F64": ("d", "float64"), "F32": ("f", "float32"), "F16": ("e", "float16"), "BF16": ("H", "bfloat16")}
@@ -326,7 +326,7 @@ class Problem:
             units = values[s] if places is None else [values[s][k] if k >= 0 else None for k in places]
             w = tensors[weight[1:]][2] if weight[0] == "@" else [number(weight)]
             at, taps = [(0, 0, 0)], [(0, 0)]
-            need(min(step for loop in loops for step in loop) >= 0, "a step back")
+            need(loops and all(n > 0 <= min(steps) for n, *steps in loops), "a loop back, or of no steps")
             for n, a, b, c in loops:  # how often, and the steps of row, weight and unit
                 at = [(row + i * a, k + i * b, u + i * c) for row, k, u in at for i in range(n if a else 1)]
                 taps = taps if a else [(k + i * b, u + i * c) for k, u in taps for i in range(n)]
@@ -415,7 +415,7 @@ class Problem:
 class Box:
     """Bounds of units, in multiples of 1 / problem.one, in a part of the `outer` box; `facts` are the atoms
     of the cuts that led there, `lines` bound a unit from both sides: two intercepts, then each source with
-    the slopes below and above; `steep` counts slopes above 1, `fixed` are inputs that were set, as bits."""
+    the slopes below and above; `steep` holds slopes above 1, `fixed` are inputs that were set, as bits."""
 
     def __init__(self, problem: Problem, outer: Any = None, exact: bool = False) -> None:
         self.problem, self.exact, self.settled, unknown = problem, exact, False, [inf] * len(problem.made)
@@ -423,7 +423,7 @@ class Box:
         self.high: list[Any] = [*outer.high] if outer else unknown
         self.sizes: list[Any] = [*outer.sizes] if outer else [*unknown, 0]  # the largest |v|
         self.facts: dict[int, Formula] = {**outer.facts} if outer else {}
-        self.depth, self.fixed = outer.depth + 1 if outer else 0, 0  # `fixed`: inputs that were set, as bits
+        self.depth, self.fixed = outer.depth + 1 if outer else 0, 0
         self.lines, self.radii, self.steep = dict[int, Any](), dict[int, int](), Counter[int]()
         for u, (low, high, _) in enumerate(() if outer else problem.ranges):
             self.set(u, low * problem.one // 1, -(-high * problem.one // 1))
@@ -496,7 +496,7 @@ class Box:
                 least = max(self.sizes[u] for u in units) >> 6 if self.near else 0
                 wide = [(u, gap) for u in doubtful if (gap := self.high[u] - self.low[u]) > least]
                 doubtful = [u for u, gap in wide if u in problem.curved or 0 < self.high[u] < 8 * gap]
-            for part in (doubtful[k : k + NEAR] for k in range(0, len(doubtful), NEAR)):
+            for part in (doubtful[k : k + TOGETHER] for k in range(0, len(doubtful), TOGETHER)):
                 tops, keep = self.upper([{u: sign} for u in part for sign in (1, -1)], {}, self.exact)
                 for u, top, bottom in zip(part, tops[::2], tops[1::2], strict=True):
                     low, high = -bottom >> keep, -(-top >> keep)
